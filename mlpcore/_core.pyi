@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The binding: pointers in, status out, the GIL released. Nothing here checks shapes or values;
+`_validation` has done so. Arrays are C-contiguous, aligned, native and of the network's dtype."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+ACTIVATIONS: Final[dict[str, int]]  # name -> code
+LOSSES: Final[dict[str, int]]  # "mse" ... "cross_entropy", "cross_entropy_with_logits", "poisson"
+REDUCTIONS: Final[dict[str, int]]  # "mean", "batch_mean", "sum"
+
+OK: Final[int]
+NOT_FINITE: Final[int]
+INTERRUPTED: Final[int]
+
+class LossKernel:
+    """A loss as C knows it: kind, reduction and one parameter (Huber's delta, the quantile's q)."""
+
+    kind: int
+    reduction: int
+    parameter: float
+    def __init__(self, kind: int, reduction: int, parameter: float = 0.0) -> None: ...
+    def evaluate(
+        self,
+        prediction: Array,  # (N, K)
+        target: Array,  # (N, K) of the same dtype, or int64 (N,) class indices
+        sample_weight: Array | None,  # (N,) of the same dtype
+        gradient: Array | None,  # (N, K), written
+    ) -> float: ...
+
+class OptimizerKernel:
+    """An optimizer as C knows it: rule, hyperparameters, step count and moments.
+
+    The moments are allocated at the first update and then belong to the parameters that they
+    were made for; an update of other parameters raises ValueError until `reset()`.
+    """
+
+    learning_rate: float
+    weight_decay: float
+    momentum: float
+    nesterov: bool
+    beta1: float
+    beta2: float
+    epsilon: float
+    n_steps: int  # updates made
+    first_moment: Array | None  # (P,)
+    second_moment: Array | None  # (P,)
+    def __init__(self, kind: str) -> None: ...  # "sgd", "adam", "adamw"
+    def reset(self) -> None: ...
+    def apply(self, network: Network, gradients: Array, n_threads: int) -> None: ...
+
+class Network:
+    """Topology, flat parameters and scratch of one net. `MLP` derives from it."""
+
+    parameters: Array  # (P,), live, 64-byte aligned; read-only attribute, writable array
+    def __init__(
+        self, dtype: str, sizes: Sequence[int], activations: Sequence[int], has_bias: bool
+    ) -> None: ...  # parameters start at zero; dtype is "float32" or "float64"
+    def __call__(self, x: Any) -> Array: ...
+    def forward(self, x: Any, out: Array | None = None, n_threads: int | None = None) -> Array: ...
+    # `__call__` and `forward` run at once when x (and out) is an ndarray that fits as it is; in
+    # every other case they return self._forward_checked(x, out, n_threads), which the derived
+    # class defines: it validates, converts, calls _forward_rows, and gives back the result.
+    def _forward_rows(self, x: Array, out: Array, n_threads: int) -> None: ...  # (N, D) -> (N, K)
+    def _forward_records(
+        self,
+        parameters: Array,
+        x: Array,
+        pre_activations: list[Array],  # per layer (N, n_outputs), written
+        outputs: list[Array],
+        activation_derivatives: list[Array],
+        n_threads: int,
+    ) -> None: ...
+    def _backward_records(
+        self,
+        parameters: Array,
+        x: Array,
+        pre_activations: list[Array],
+        outputs: list[Array],
+        activation_derivatives: list[Array],
+        cotangent: Array | None,  # (N, K); None: from loss and target
+        loss: LossKernel | None,
+        target: Array | None,  # (N, K), or int64 (N,)
+        sample_weight: Array | None,
+        gradients: Array,  # (P,), written
+        grad_x: Array | None,  # (N, D), written
+        grad_outputs: list[Array] | None,  # per layer dl/da, written
+        grad_pre_activations: list[Array] | None,  # per layer dl/dz, written
+        n_threads: int,
+    ) -> float: ...  # the loss; nan when a cotangent was given
+    def _value_and_grad(
+        self,
+        x: Array,
+        target: Array,
+        sample_weight: Array | None,
+        loss: LossKernel,
+        gradients: Array | None,  # None: the loss alone
+        grad_x: Array | None,
+        n_threads: int,
+    ) -> float: ...
+    def _train_step(
+        self,
+        x: Array,
+        target: Array,
+        sample_weight: Array | None,
+        loss: LossKernel,
+        optimizer: OptimizerKernel,
+        n_threads: int,
+    ) -> tuple[int, float]: ...  # status (OK or NOT_FINITE: parameters not updated), loss
+    def _train_epoch(
+        self,
+        x: Array,
+        target: Array,
+        sample_weight: Array | None,
+        order: Array | None,  # int64 (N,)
+        batch_size: int,
+        loss: LossKernel,
+        optimizer: OptimizerKernel,
+        n_threads: int,
+    ) -> tuple[int, float, int]: ...
+    # (status, sum over batches of loss times the batch's share of the rows, number of updates made).
+    # A Ctrl-C raises KeyboardInterrupt after the running update.
+
+def aligned_zeros(n: int, dtype: str) -> Array: ...  # (n,), 64-byte aligned
+def permutation(seed: int, epoch: int, n: int) -> Array: ...  # int64 (n,)
+def fused_loss(kind: int, output_activation: int) -> tuple[int, bool]: ...
+def isa() -> str: ...
+def available_isas() -> tuple[str, ...]: ...
+def select_isa(name: str) -> None: ...  # for tests; ValueError if this CPU lacks it
+def default_n_threads() -> int: ...
+def set_default_n_threads(n: int) -> None: ...
+def n_workers() -> int: ...
+def cache_bytes(level: int) -> int: ...
+def floating_point_state() -> int: ...
+def fail_allocations_after(n: int, once: bool) -> None: ...  # for tests; n < 0: never
+def live_allocations() -> int: ...

@@ -1,0 +1,643 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: embedsignature=False, binding=False, freethreading_compatible=False
+"""The binding: pointers in, status out, the GIL released. `_validation` has checked all arguments;
+what stands here only finds out whether an array can be used just as it is."""
+
+import atexit
+import os
+
+cimport cython
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.stdint cimport int64_t, uint64_t
+
+cimport numpy as cnp
+
+from mlpcore._mlpcore_h cimport *
+
+cnp.import_array()
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
+
+ACTIVATIONS = {
+    "identity": MLP_IDENTITY,
+    "relu": MLP_RELU,
+    "leaky_relu": MLP_LEAKY_RELU,
+    "elu": MLP_ELU,
+    "gelu": MLP_GELU,
+    "silu": MLP_SILU,
+    "softplus": MLP_SOFTPLUS,
+    "tanh": MLP_TANH,
+    "sigmoid": MLP_SIGMOID,
+    "softmax": MLP_SOFTMAX,
+}
+LOSSES = {
+    "mse": MLP_MSE,
+    "l1": MLP_L1,
+    "huber": MLP_HUBER,
+    "log_cosh": MLP_LOG_COSH,
+    "quantile": MLP_QUANTILE,
+    "bce": MLP_BCE,
+    "bce_with_logits": MLP_BCE_WITH_LOGITS,
+    "cross_entropy": MLP_CROSS_ENTROPY,
+    "cross_entropy_with_logits": MLP_CROSS_ENTROPY_WITH_LOGITS,
+    "poisson": MLP_POISSON,
+}
+REDUCTIONS = {"mean": MLP_MEAN, "batch_mean": MLP_BATCH_MEAN, "sum": MLP_SUM}
+OPTIMIZERS = {"sgd": MLP_SGD, "adam": MLP_ADAM, "adamw": MLP_ADAMW}
+
+OK = MLP_OK
+NOT_FINITE = MLP_NOT_FINITE
+INTERRUPTED = MLP_INTERRUPTED
+
+cdef size_t default_threads = 1
+
+# Below this many multiply-adds (some microseconds) giving the GIL away costs more than it gives.
+cdef enum:
+    WORK_WORTH_THE_GIL = 200000
+
+
+cdef inline void *data(object array) noexcept:
+    return NULL if array is None else cnp.PyArray_DATA(<cnp.ndarray> array)
+
+
+cdef inline bint usable(object array, int typenum) noexcept:
+    """Whether C can read this object as it is: an ndarray proper, contiguous, aligned, native."""
+    return (
+        cnp.PyArray_CheckExact(array)
+        and cnp.PyArray_TYPE(<cnp.ndarray> array) == typenum
+        and cnp.PyArray_CHKFLAGS(<cnp.ndarray> array, cnp.NPY_ARRAY_CARRAY_RO)
+        and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray> array)
+    )
+
+
+cdef inline bint overlap(cnp.ndarray a, cnp.ndarray b) noexcept:
+    cdef char *a_begin = <char *> cnp.PyArray_DATA(a)
+    cdef char *b_begin = <char *> cnp.PyArray_DATA(b)
+    return (a_begin < b_begin + cnp.PyArray_NBYTES(b)
+            and b_begin < a_begin + cnp.PyArray_NBYTES(a))
+
+
+cdef int check(mlp_status status) except -1:
+    if status == MLP_OUT_OF_MEMORY:
+        raise MemoryError("no memory for the scratch arrays of this call; nothing was changed")
+    return 0
+
+
+cdef size_t threads(object n_threads) except 0:
+    return default_threads if n_threads is None else <size_t> n_threads
+
+
+cdef int poll_signals(void *context) noexcept with gil:
+    """Lets Python's signal handlers run; an exception is kept for the caller to raise."""
+    try:
+        PyErr_CheckSignals()
+    except BaseException as exception:
+        (<list> context).append(exception)
+        return 1
+    return 0
+
+
+cdef mlp_batch make_batch(object x, object target, object sample_weight, size_t n) noexcept:
+    cdef mlp_batch batch
+    batch.n_samples = n
+    batch.x = data(x)
+    batch.target = NULL
+    batch.class_index = NULL
+    if target is not None:
+        if cnp.PyArray_TYPE(<cnp.ndarray> target) == cnp.NPY_INT64:
+            batch.class_index = <const int64_t *> data(target)
+        else:
+            batch.target = data(target)
+    batch.sample_weight = data(sample_weight)
+    return batch
+
+
+cdef class LossKernel:
+    cdef mlp_loss c
+
+    def __init__(self, int kind, int reduction, double parameter=0.0):
+        self.c.kind = <mlp_loss_kind> kind
+        self.c.reduction = <mlp_reduction> reduction
+        self.c.parameter = parameter
+
+    @property
+    def kind(self):
+        return <int> self.c.kind
+
+    @property
+    def reduction(self):
+        return <int> self.c.reduction
+
+    @property
+    def parameter(self):
+        return self.c.parameter
+
+    def evaluate(self, cnp.ndarray prediction not None, target, sample_weight, gradient):
+        cdef mlp_dtype dtype = (
+            MLP_FLOAT32 if cnp.PyArray_TYPE(prediction) == cnp.NPY_FLOAT32 else MLP_FLOAT64)
+        cdef mlp_batch batch = make_batch(
+            None, target, sample_weight, <size_t> cnp.PyArray_DIM(prediction, 0))
+        cdef size_t n_outputs = <size_t> cnp.PyArray_DIM(prediction, 1)
+        cdef void *p_prediction = data(prediction)
+        cdef void *p_gradient = data(gradient)
+        cdef double value = 0.0
+        cdef mlp_status status
+        with nogil:
+            status = mlp_loss_evaluate(
+                dtype, &self.c, n_outputs, &batch, p_prediction, p_gradient, &value)
+        check(status)
+        return value
+
+
+cdef class OptimizerKernel:
+    cdef mlp_optimizer c
+    cdef object _first_moment, _second_moment
+    # The parameters whose moments these are. Held, so that the array is not another one later.
+    cdef object _owner
+
+    def __init__(self, kind):
+        self.c.kind = <mlp_optimizer_kind> <int> OPTIMIZERS[kind]
+
+    @property
+    def learning_rate(self):
+        return self.c.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, double value):
+        self.c.learning_rate = value
+
+    @property
+    def weight_decay(self):
+        return self.c.weight_decay
+
+    @weight_decay.setter
+    def weight_decay(self, double value):
+        self.c.weight_decay = value
+
+    @property
+    def momentum(self):
+        return self.c.momentum
+
+    @momentum.setter
+    def momentum(self, double value):
+        self.c.momentum = value
+
+    @property
+    def nesterov(self):
+        return self.c.nesterov != 0
+
+    @nesterov.setter
+    def nesterov(self, bint value):
+        self.c.nesterov = value
+
+    @property
+    def beta1(self):
+        return self.c.beta1
+
+    @beta1.setter
+    def beta1(self, double value):
+        self.c.beta1 = value
+
+    @property
+    def beta2(self):
+        return self.c.beta2
+
+    @beta2.setter
+    def beta2(self, double value):
+        self.c.beta2 = value
+
+    @property
+    def epsilon(self):
+        return self.c.epsilon
+
+    @epsilon.setter
+    def epsilon(self, double value):
+        self.c.epsilon = value
+
+    @property
+    def n_steps(self):
+        return self.c.step
+
+    @n_steps.setter
+    def n_steps(self, int64_t value):
+        self.c.step = value
+
+    @property
+    def first_moment(self):
+        return self._first_moment
+
+    @first_moment.setter
+    def first_moment(self, value):
+        self._first_moment = value
+        self._owner = None
+
+    @property
+    def second_moment(self):
+        return self._second_moment
+
+    @second_moment.setter
+    def second_moment(self, value):
+        self._second_moment = value
+        self._owner = None
+
+    def reset(self):
+        self._first_moment = self._second_moment = self._owner = None
+        self.c.step = 0
+
+    cdef int bind(self, Network network) except -1:
+        """Moments for these parameters, made at the first update or checked to be theirs."""
+        cdef cnp.ndarray parameters = network._parameters
+        if not cnp.PyArray_ISWRITEABLE(parameters):
+            raise ValueError("net.parameters: must be writable to be trained, got a read-only array")
+        if self._owner is parameters:
+            return 0
+        if self._owner is not None:
+            raise ValueError(
+                "optimizer: its moments belong to another net; use one optimizer a net, or call "
+                "optimizer.reset() first"
+            )
+        self._first_moment = self.adopt(self._first_moment, parameters, self.uses_first())
+        self._second_moment = self.adopt(
+            self._second_moment, parameters, self.c.kind != MLP_SGD)
+        self.c.first_moment = data(self._first_moment)
+        self.c.second_moment = data(self._second_moment)
+        self._owner = parameters
+        return 0
+
+    cdef bint uses_first(self) noexcept:
+        return self.c.kind != MLP_SGD or self.c.momentum != 0.0
+
+    cdef object adopt(self, object moment, cnp.ndarray parameters, bint wanted):
+        if not wanted:
+            return None
+        if moment is None:
+            return aligned_zeros(parameters.shape[0], parameters.dtype.name)
+        if (not usable(moment, cnp.PyArray_TYPE(parameters))
+                or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray> moment)
+                or moment.shape != (parameters.shape[0],)):
+            raise ValueError(
+                f"optimizer: its moments have shape {moment.shape} and dtype {moment.dtype}, "
+                f"the net has {parameters.shape[0]} parameters of dtype {parameters.dtype}"
+            )
+        return moment
+
+    def apply(self, Network network not None, cnp.ndarray gradients not None, size_t n_threads):
+        self.bind(network)
+        cdef size_t n = <size_t> network._parameters.shape[0]
+        cdef void *p_parameters = data(network._parameters)
+        cdef void *p_gradients = data(gradients)
+        with nogil:
+            mlp_optimizer_step(network.dtype_code, &self.c, n, p_parameters, p_gradients, n_threads)
+
+
+cdef class Network:
+    cdef mlp_network *net
+    cdef mlp_workspace *idle  # taken by the call that runs; a call beside it makes its own
+    cdef cnp.ndarray _parameters
+    cdef mlp_dtype dtype_code
+    cdef int typenum
+    cdef cnp.npy_intp n_inputs, n_outputs
+    cdef size_t n_layers, work_per_row
+    cdef object __weakref__
+
+    def __init__(self, str dtype, sizes, activations, bint has_bias):
+        if self.net is not NULL:
+            raise RuntimeError("the network is already initialised")
+        cdef size_t n_layers = len(activations)
+        cdef size_t *c_sizes = <size_t *> PyMem_Malloc((n_layers + 1) * sizeof(size_t))
+        cdef mlp_activation *c_activations = (
+            <mlp_activation *> PyMem_Malloc((n_layers + 1) * sizeof(mlp_activation)))
+        cdef mlp_status status
+        try:
+            if c_sizes is NULL or c_activations is NULL:
+                raise MemoryError
+            for l in range(n_layers + 1):
+                c_sizes[l] = sizes[l]
+            for l in range(n_layers):
+                c_activations[l] = <mlp_activation> <int> activations[l]
+            self.dtype_code = MLP_FLOAT32 if dtype == "float32" else MLP_FLOAT64
+            self.typenum = cnp.NPY_FLOAT32 if dtype == "float32" else cnp.NPY_FLOAT64
+            status = mlp_network_create(
+                self.dtype_code, n_layers, c_sizes, c_activations, has_bias, &self.net)
+            check(status)
+        finally:
+            PyMem_Free(c_sizes)
+            PyMem_Free(c_activations)
+        self.n_layers = n_layers
+        self.n_inputs = sizes[0]
+        self.n_outputs = sizes[n_layers]
+        self.work_per_row = mlp_network_n_parameters(self.net)
+        self._parameters = aligned_zeros(mlp_network_n_parameters(self.net), dtype)
+
+    def __dealloc__(self):
+        mlp_workspace_destroy(self.idle)
+        mlp_network_destroy(self.net)
+
+    @property
+    def parameters(self):
+        self.ready()
+        return self._parameters
+
+    cdef int ready(self) except -1:
+        if self._parameters is None:
+            raise RuntimeError("the net is not initialised: MLP.__init__ did not run to its end")
+        return 0
+
+    cdef mlp_workspace *take(self) except NULL:
+        self.ready()
+        cdef mlp_workspace *workspace = self.idle
+        self.idle = NULL
+        if workspace is NULL:
+            check(mlp_workspace_create(self.net, &workspace))
+        return workspace
+
+    cdef void give(self, mlp_workspace *workspace) noexcept:
+        if self.idle is NULL:
+            self.idle = workspace
+        else:
+            mlp_workspace_destroy(workspace)
+
+    cdef int run_forward(self, void *x, void *y, size_t n, size_t n_threads) except -1:
+        cdef mlp_workspace *workspace = self.take()
+        cdef void *parameters = cnp.PyArray_DATA(self._parameters)
+        cdef mlp_status status
+        if n * self.work_per_row < WORK_WORTH_THE_GIL:
+            status = mlp_forward(workspace, parameters, n, x, y, 1)
+        else:
+            with nogil:
+                status = mlp_forward(workspace, parameters, n, x, y, n_threads)
+        self.give(workspace)
+        return check(status)
+
+    def __call__(self, x):
+        return self.forward_any(x, None, None)
+
+    def forward(self, x, out=None, n_threads=None):
+        """Forward pass: ``x (N, D) -> (N, K)`` or ``(D,) -> (K,)``.
+
+        Parameters
+        ----------
+        x : array_like, shape (n_samples, n_inputs) or (n_inputs,)
+        out : ndarray, optional
+            Where to put the result; shape and dtype of the result, C-contiguous.
+        n_threads : int, optional
+            Threads at most, default `mlpcore.get_n_threads`. The bits do not depend on it.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_outputs) or (n_outputs,)
+        """
+        return self.forward_any(x, out, n_threads)
+
+    cdef object forward_any(self, object x, object out, object n_threads):
+        cdef cnp.npy_intp shape[2]
+        cdef int ndim
+        cdef cnp.npy_intp n
+        if self._parameters is None or not usable(x, self.typenum):
+            return self._forward_checked(x, out, n_threads)
+        ndim = cnp.PyArray_NDIM(<cnp.ndarray> x)
+        if (ndim < 1 or ndim > 2 or n_threads is not None
+                or cnp.PyArray_DIM(<cnp.ndarray> x, ndim - 1) != self.n_inputs):
+            return self._forward_checked(x, out, n_threads)
+        n = cnp.PyArray_DIM(<cnp.ndarray> x, 0) if ndim == 2 else 1
+        if out is None:
+            shape[0] = n
+            shape[ndim - 1] = self.n_outputs
+            out = cnp.PyArray_EMPTY(ndim, shape, self.typenum, 0)
+        elif (not usable(out, self.typenum)
+                or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray> out)
+                or cnp.PyArray_NDIM(<cnp.ndarray> out) != ndim
+                or cnp.PyArray_DIM(<cnp.ndarray> out, ndim - 1) != self.n_outputs
+                or (ndim == 2 and cnp.PyArray_DIM(<cnp.ndarray> out, 0) != n)
+                or overlap(<cnp.ndarray> out, <cnp.ndarray> x)
+                or overlap(<cnp.ndarray> out, self._parameters)):
+            return self._forward_checked(x, out, n_threads)
+        self.run_forward(
+            cnp.PyArray_DATA(<cnp.ndarray> x), cnp.PyArray_DATA(<cnp.ndarray> out),
+            <size_t> n, default_threads)
+        return out
+
+    def _forward_rows(self, cnp.ndarray x not None, cnp.ndarray out not None, size_t n_threads):
+        self.run_forward(
+            cnp.PyArray_DATA(x), cnp.PyArray_DATA(out), <size_t> x.shape[0], n_threads)
+
+    cdef mlp_record *records(self, list pre_activations, list outputs, list derivatives,
+                             list grad_outputs, list grad_pre_activations) except NULL:
+        cdef mlp_record *records = <mlp_record *> PyMem_Malloc(self.n_layers * sizeof(mlp_record))
+        if records is NULL:
+            raise MemoryError
+        for l in range(self.n_layers):
+            records[l].pre_activation = data(pre_activations[l])
+            records[l].output = data(outputs[l])
+            records[l].activation_derivative = data(derivatives[l])
+            records[l].grad_output = data(grad_outputs[l]) if grad_outputs is not None else NULL
+            records[l].grad_pre_activation = (
+                data(grad_pre_activations[l]) if grad_pre_activations is not None else NULL)
+        return records
+
+    def _forward_records(self, cnp.ndarray parameters not None, cnp.ndarray x not None,
+                         list pre_activations not None, list outputs not None,
+                         list activation_derivatives not None, size_t n_threads):
+        cdef mlp_workspace *workspace = self.take()
+        cdef mlp_record *records = self.records(
+            pre_activations, outputs, activation_derivatives, None, None)
+        cdef void *p_parameters = data(parameters)
+        cdef void *p_x = data(x)
+        cdef size_t n = <size_t> x.shape[0]
+        cdef mlp_status status
+        with nogil:
+            status = mlp_forward_records(workspace, p_parameters, n, p_x, records, n_threads)
+        PyMem_Free(records)
+        self.give(workspace)
+        check(status)
+
+    def _backward_records(self, cnp.ndarray parameters not None, cnp.ndarray x not None,
+                          list pre_activations not None, list outputs not None,
+                          list activation_derivatives not None, cotangent, LossKernel loss,
+                          target, sample_weight, cnp.ndarray gradients not None, grad_x,
+                          list grad_outputs, list grad_pre_activations, size_t n_threads):
+        cdef mlp_workspace *workspace = self.take()
+        cdef mlp_record *records = self.records(
+            pre_activations, outputs, activation_derivatives, grad_outputs, grad_pre_activations)
+        cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
+        cdef void *p_parameters = data(parameters)
+        cdef void *p_cotangent = data(cotangent)
+        cdef void *p_gradients = data(gradients)
+        cdef void *p_grad_x = data(grad_x)
+        cdef mlp_loss *p_loss = NULL if loss is None else &loss.c
+        cdef double value = float("nan")
+        cdef mlp_status status
+        with nogil:
+            status = mlp_backward_records(
+                workspace, p_parameters, records, &batch, p_cotangent, p_loss, p_gradients,
+                p_grad_x, &value, n_threads)
+        PyMem_Free(records)
+        self.give(workspace)
+        check(status)
+        return value
+
+    def _value_and_grad(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
+                        LossKernel loss not None, gradients, grad_x, size_t n_threads):
+        cdef mlp_workspace *workspace = self.take()
+        cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
+        cdef void *p_parameters = data(self._parameters)
+        cdef void *p_gradients = data(gradients)
+        cdef void *p_grad_x = data(grad_x)
+        cdef double value = 0.0
+        cdef mlp_status status
+        if batch.n_samples * self.work_per_row < WORK_WORTH_THE_GIL:
+            status = mlp_value_and_grad(
+                workspace, p_parameters, &batch, &loss.c, p_gradients, p_grad_x, &value, 1)
+        else:
+            with nogil:
+                status = mlp_value_and_grad(
+                    workspace, p_parameters, &batch, &loss.c, p_gradients, p_grad_x, &value,
+                    n_threads)
+        self.give(workspace)
+        check(status)
+        return value
+
+    def _train_step(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
+                    LossKernel loss not None, OptimizerKernel optimizer not None,
+                    size_t n_threads):
+        self.ready()
+        optimizer.bind(self)
+        cdef mlp_workspace *workspace = self.take()
+        cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
+        cdef void *p_parameters = data(self._parameters)
+        cdef double value = 0.0
+        cdef mlp_status status
+        if batch.n_samples * self.work_per_row < WORK_WORTH_THE_GIL:
+            status = mlp_train_step(
+                workspace, p_parameters, &batch, &loss.c, &optimizer.c, &value, 1)
+        else:
+            with nogil:
+                status = mlp_train_step(
+                    workspace, p_parameters, &batch, &loss.c, &optimizer.c, &value, n_threads)
+        self.give(workspace)
+        check(status)
+        return <int> status, value
+
+    def _train_epoch(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
+                     order, size_t batch_size, LossKernel loss not None,
+                     OptimizerKernel optimizer not None, size_t n_threads):
+        self.ready()
+        optimizer.bind(self)
+        cdef mlp_workspace *workspace = self.take()
+        cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
+        cdef void *p_parameters = data(self._parameters)
+        cdef list raised = []
+        cdef mlp_epoch epoch
+        cdef mlp_status status
+        epoch.order = <const int64_t *> data(order)
+        epoch.batch_size = batch_size
+        epoch.poll = <mlp_poll> poll_signals
+        epoch.poll_context = <void *> raised
+        with nogil:
+            status = mlp_train_epoch(
+                workspace, p_parameters, &batch, &loss.c, &optimizer.c, &epoch, n_threads)
+        self.give(workspace)
+        check(status)
+        if raised:
+            raise raised[0]
+        return <int> status, epoch.loss_total, epoch.n_steps
+
+
+def aligned_zeros(size_t n, str dtype):
+    """Zeros ``(n,)`` whose first element lies on a 64-byte boundary."""
+    cdef cnp.npy_intp item = 4 if dtype == "float32" else 8
+    cdef cnp.npy_intp bytes_needed
+    if n > <size_t> ((<size_t> -1) // 2 - 64) // <size_t> item:
+        raise MemoryError(f"no memory for {n} parameters")
+    bytes_needed = <cnp.npy_intp> n * item + 64
+    cdef cnp.ndarray block = cnp.PyArray_ZEROS(1, &bytes_needed, cnp.NPY_UINT8, 0)
+    cdef cnp.npy_intp skip = (-<cnp.npy_intp> cnp.PyArray_DATA(block)) & 63
+    return block[skip:skip + <cnp.npy_intp> n * item].view(dtype)
+
+
+def permutation(uint64_t seed, uint64_t epoch, size_t n):
+    cdef cnp.npy_intp length = <cnp.npy_intp> n
+    cdef cnp.ndarray order = cnp.PyArray_EMPTY(1, &length, cnp.NPY_INT64, 0)
+    mlp_permutation(seed, epoch, n, <int64_t *> cnp.PyArray_DATA(order))
+    return order
+
+
+def fused_loss(int kind, int output_activation):
+    cdef int on_pre_activation = 0
+    cdef mlp_loss_kind fused = mlp_loss_fuse(
+        <mlp_loss_kind> kind, <mlp_activation> output_activation, &on_pre_activation)
+    return <int> fused, on_pre_activation != 0
+
+
+def isa():
+    return mlp_isa_name(mlp_isa_selected()).decode()
+
+
+def available_isas():
+    return tuple(
+        mlp_isa_name(<mlp_isa> i).decode() for i in range(MLP_ISA_COUNT)
+        if mlp_isa_available(<mlp_isa> i)
+    )
+
+
+def select_isa(str name not None):
+    cdef mlp_isa chosen
+    if not mlp_isa_from_name(name.encode(), &chosen):
+        raise ValueError(
+            f"MLPCORE_ISA: expected one of generic, avx2, avx512, neon, got {name!r}")
+    if not mlp_isa_available(chosen):
+        raise ValueError(
+            f"MLPCORE_ISA: this machine can run {', '.join(available_isas())}, got {name!r}")
+    mlp_isa_select(chosen)
+
+
+def default_n_threads():
+    return default_threads
+
+
+def set_default_n_threads(size_t n):
+    global default_threads
+    default_threads = n
+
+
+def n_workers():
+    return mlp_parallel_n_workers()
+
+
+def cache_bytes(int level):
+    return mlp_cache_bytes(level)
+
+
+def floating_point_state():
+    return mlp_cpu_floating_point_state()
+
+
+def fail_allocations_after(long n, bint once):
+    mlp_memory_fail_after(n, once)
+
+
+def live_allocations():
+    return mlp_memory_live_blocks()
+
+
+def _read_environment():
+    """`MLPCORE_ISA` and `MLPCORE_NUM_THREADS`, once, at import."""
+    name = os.environ.get("MLPCORE_ISA")
+    if name:
+        select_isa(name)
+    text = os.environ.get("MLPCORE_NUM_THREADS")
+    if not text:
+        return mlp_default_n_threads()
+    try:
+        n = int(text)
+    except ValueError:
+        n = 0
+    if n < 1:
+        raise ValueError(f"MLPCORE_NUM_THREADS: expected a positive integer, got {text!r}")
+    return n
+
+
+default_threads = _read_environment()
+atexit.register(lambda: mlp_parallel_shutdown())

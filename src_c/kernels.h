@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * kernels.h - the contract between the two worlds.
+ *
+ * Below this table, typed kernels touch numbers; they are compiled once per dtype and instruction
+ * set and know nothing of networks, threads or memory. Above it, untyped orchestration moves
+ * pointers. All arrays are contiguous and row-major unless a line says otherwise.
+ *
+ * The order of every sum is fixed, so that any split of the work gives the same bits:
+ *   - a product's inner dimension is cut in chunks of MLP_CHUNK; a chunk is a chain of fused
+ *     multiply-adds from zero in index order; chunks are added in order;
+ *   - the columns of a bias gradient are summed likewise over the rows;
+ *   - elementwise work has no order.
+ * A caller may therefore split rows and columns of an output as it likes, and an inner dimension at
+ * multiples of MLP_CHUNK by accumulating.
+ */
+#ifndef MLP_KERNELS_H
+#define MLP_KERNELS_H
+
+#include "mlpcore.h"
+
+#define MLP_CHUNK 512
+
+/* One layer as the kernels see it. */
+typedef struct mlp_linear {
+    size_t n_inputs, n_outputs;
+    mlp_activation activation;
+    const void *weight;          /* (n_inputs, n_outputs) */
+    const void *bias;            /* (n_outputs) or NULL */
+    const void *forward_panels;  /* from pack_forward, or NULL: read weight as it lies */
+    const void *backward_panels; /* from pack_backward; needed by linear_backward_input */
+} mlp_linear;
+
+typedef struct mlp_kernels {
+    mlp_isa isa;
+    mlp_dtype dtype;
+    size_t real_bytes;
+    size_t panel_width;   /* columns of a packed panel */
+    size_t tile_rows;     /* rows of a full register tile */
+    size_t scratch_bytes; /* of the scratch that the products below need, one for each worker */
+
+    /*
+     * A matrix B (n_inner, n_columns) in panels: ceil(n_columns / panel_width) blocks of
+     * (n_inner, panel_width), the last one filled up with zeros. Packs blocks [begin, end).
+     * forward: B = W^T, n_inner = n_inputs.  backward: B = W, n_inner = n_outputs.
+     */
+    void (*pack_forward)(const mlp_linear *layer, size_t begin, size_t end, void *panels);
+    void (*pack_backward)(const mlp_linear *layer, size_t begin, size_t end, void *panels);
+
+    /* z = x W^T + b, a = f(z), d = f'(z) for n_rows rows. z or d NULL: not kept; a NULL: not
+     * computed (then z is). For softmax d is not written. */
+    void (*linear_forward)(const mlp_linear *layer, size_t n_rows, const void *x, void *z, void *a,
+                           void *d, void *scratch);
+
+    /* dx = dz W, times d elementwise unless d (n_rows, n_inputs) is NULL. */
+    void (*linear_backward_input)(const mlp_linear *layer, size_t n_rows, const void *dz,
+                                  const void *d, void *dx, void *scratch);
+
+    /* Rows [begin, end) of dW^T (n_inputs, n_outputs) = x^T dz, added to what is there if
+     * accumulate. */
+    void (*linear_backward_weight)(const mlp_linear *layer, size_t n_rows, const void *x,
+                                   const void *dz, size_t begin, size_t end, int accumulate,
+                                   void *grad_weight, void *scratch);
+
+    /* db (n_outputs) = sum over rows of dz, added to what is there if accumulate. */
+    void (*linear_backward_bias)(const mlp_linear *layer, size_t n_rows, const void *dz,
+                                 int accumulate, void *grad_bias);
+
+    /* dz = da * d, elementwise over n reals; dz may be da. */
+    void (*multiply)(size_t n, const void *da, const void *d, void *dz);
+
+    /* dz = p (da - <da, p>) row by row; dz may be da. */
+    void (*softmax_backward)(size_t n_rows, size_t n_columns, const void *p, const void *da,
+                             void *dz);
+
+    /*
+     * Row i of the batch: row_values[i] = sum of its terms, unweighted, and
+     * gradient[i, :] = factor * sample_weight[i] * dterm/dprediction. gradient or row_values NULL:
+     * not wanted. Targets, classes and weights are those of batch.
+     */
+    void (*loss)(const mlp_loss *loss, size_t n_columns, const mlp_batch *batch,
+                 const void *prediction, double factor, void *gradient, double *row_values);
+
+    /* 1 if every one of n reals is finite. */
+    int (*all_finite)(size_t n, const void *values);
+
+    /* Reals [0, n) of the flat vectors; bias corrections as mlp_optimizer_step computed them. */
+    void (*sgd_step)(const mlp_optimizer *optimizer, size_t n, void *parameters,
+                     const void *gradients, void *velocity);
+    void (*adam_step)(const mlp_optimizer *optimizer, double step_size, double root_correction,
+                      size_t n, void *parameters, const void *gradients, void *first_moment,
+                      void *second_moment);
+} mlp_kernels;
+
+/* The table for a dtype on the instruction set that is selected (cpu.h). */
+const mlp_kernels *mlp_kernels_selected(mlp_dtype dtype);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * elementwise_template.h - plain work on vectors: products, the sum of a row in a fixed order,
+ * softmax's backward pass, the test for finite numbers.
+ *
+ * Included once for each dtype, after simd.h.
+ *
+ * A row is summed in 16 lanes of double, element j in lane j % 16, and the lanes are added
+ * pairwise: lane l + lane l + 8, then + 4, + 2, + 1. The sum then does not know the width of a
+ * register, and an error of the sum does not show in float results.
+ */
+#define MLP_SUM_LANES 16
+/* Terms made before they are summed: a multiple of the sum's lanes and of every register. */
+#define MLP_SUM_BLOCK 256
+
+/* A row may come in pieces if each but the last is a multiple of MLP_SUM_LANES. */
+MLP_INLINE void MLP_REAL(add_to_lanes)(size_t n, const mlp_real *terms, double *lanes) {
+    size_t j = 0;
+    for (; j + MLP_SUM_LANES <= n; j += MLP_SUM_LANES)
+        for (size_t lane = 0; lane < MLP_SUM_LANES; lane++) lanes[lane] += (double)terms[j + lane];
+    for (size_t lane = 0; j + lane < n; lane++) lanes[lane] += (double)terms[j + lane];
+}
+
+/* Of a row of n terms. Lanes beyond n hold 0, so that adding them would change nothing. */
+MLP_INLINE double MLP_REAL(sum_of_lanes)(size_t n, double *lanes) {
+    for (size_t width = MLP_SUM_LANES / 2; width > 0; width /= 2)
+        if (width < n)
+            for (size_t lane = 0; lane < width; lane++) lanes[lane] += lanes[lane + width];
+    return lanes[0];
+}
+
+MLP_INLINE double MLP_REAL(row_sum)(size_t n, const mlp_real *terms) {
+    if (n == 1) return 0.0 + (double)terms[0]; /* as a lane would: -0 becomes 0 */
+    double lanes[MLP_SUM_LANES] = {0};
+    MLP_REAL(add_to_lanes)(n, terms, lanes);
+    return MLP_REAL(sum_of_lanes)(n, lanes);
+}
+
+static void MLP_REAL(multiply)(size_t n, const void *da, const void *d, void *dz) {
+    const mlp_real *left = da, *right = d;
+    mlp_real *product = dz;
+    size_t j = 0;
+    for (; j + MLP_LANES <= n; j += MLP_LANES)
+        v_store(product + j, v_mul(v_load(left + j), v_load(right + j)));
+    if (j < n) {
+        const mlp_tail tail = v_tail(n - j);
+        v_store_tail(product + j, tail,
+                     v_mul(v_load_tail(left + j, tail), v_load_tail(right + j, tail)));
+    }
+}
+
+/* <a, b>, the products rounded to the dtype. */
+MLP_INLINE double MLP_REAL(inner_product)(size_t n, const mlp_real *a, const mlp_real *b) {
+    mlp_real products[MLP_SUM_BLOCK];
+    double lanes[MLP_SUM_LANES] = {0};
+    for (size_t begin = 0; begin < n; begin += MLP_SUM_BLOCK) {
+        const size_t length = n - begin < MLP_SUM_BLOCK ? n - begin : MLP_SUM_BLOCK;
+        MLP_REAL(multiply)(length, a + begin, b + begin, products);
+        MLP_REAL(add_to_lanes)(length, products, lanes);
+    }
+    return MLP_REAL(sum_of_lanes)(n, lanes);
+}
+
+/* p (da - <da, p>): the Jacobian diag(p) - p p^T of softmax, applied without making it. */
+static void MLP_REAL(softmax_backward)(size_t n_rows, size_t n_columns, const void *p,
+                                       const void *da, void *dz) {
+    for (size_t row = 0; row < n_rows; row++) {
+        const mlp_real *probability = (const mlp_real *)p + row * n_columns;
+        const mlp_real *grad_output = (const mlp_real *)da + row * n_columns;
+        mlp_real *grad_input = (mlp_real *)dz + row * n_columns;
+        const mlp_vec mean =
+            v_set1((mlp_real)MLP_REAL(inner_product)(n_columns, grad_output, probability));
+        size_t j = 0;
+        for (; j + MLP_LANES <= n_columns; j += MLP_LANES)
+            v_store(grad_input + j,
+                    v_mul(v_load(probability + j), v_sub(v_load(grad_output + j), mean)));
+        if (j < n_columns) {
+            const mlp_tail tail = v_tail(n_columns - j);
+            v_store_tail(grad_input + j, tail,
+                         v_mul(v_load_tail(probability + j, tail),
+                               v_sub(v_load_tail(grad_output + j, tail), mean)));
+        }
+    }
+}
+
+static int MLP_REAL(all_finite)(size_t n, const void *values) {
+    /* 0 x is 0 for finite x and NaN for the others, and a sum keeps a NaN. Two sums, so that one
+     * addition need not wait for the other. */
+    const mlp_real *x = values;
+    const mlp_vec zero = v_zero();
+    mlp_vec even = zero, odd = zero;
+    size_t j = 0;
+    for (; j + 2 * MLP_LANES <= n; j += 2 * MLP_LANES) {
+        even = v_fma(zero, v_load(x + j), even);
+        odd = v_fma(zero, v_load(x + j + MLP_LANES), odd);
+    }
+    for (; j + MLP_LANES <= n; j += MLP_LANES) even = v_fma(zero, v_load(x + j), even);
+    if (j < n) odd = v_fma(zero, v_load_tail(x + j, v_tail(n - j)), odd);
+
+    mlp_real sums[MLP_LANES];
+    v_store(sums, v_add(even, odd));
+    int finite = 1;
+    for (size_t lane = 0; lane < MLP_LANES; lane++) finite &= sums[lane] == MLP_C(0);
+    return finite;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * instantiate.h - every kernel for one instruction set, both dtypes, and its two tables.
+ *
+ * Set before: MLP_ISA (the suffix of all names), MLP_ISA_ENUM, MLP_SIMD_<ISA>, MLP_TILE_ROWS,
+ * MLP_TILE_VECS, MLP_FOR_EACH_TILE(use). The tile counts are literal lists because they become
+ * function names.
+ */
+#define MLP_TILES_4(use, vecs) use(1, vecs) use(2, vecs) use(3, vecs) use(4, vecs)
+#define MLP_TILES_6(use, vecs) MLP_TILES_4(use, vecs) use(5, vecs) use(6, vecs)
+#define MLP_TILES_12(use, vecs)                                                               \
+    MLP_TILES_6(use, vecs)                                                                    \
+    use(7, vecs) use(8, vecs) use(9, vecs) use(10, vecs) use(11, vecs) use(12, vecs)
+#define MLP_TILES_14(use, vecs) MLP_TILES_12(use, vecs) use(13, vecs) use(14, vecs)
+
+#include "simd.h"
+
+#define MLP_DTYPE_BITS 32
+#include "real.h"
+#include "kernel_set.h"
+#undef MLP_DTYPE_BITS
+
+#define MLP_DTYPE_BITS 64
+#include "real.h"
+#include "kernel_set.h"

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* kernel_set.h - the templates in the order in which they build on each other, and the table. */
+#include "simd_math_template.h"
+#include "activation_math_template.h"
+#include "elementwise_template.h"
+#include "activation_template.h"
+#include "gemm_template.h"
+#include "linear_template.h"
+#include "loss_template.h"
+#include "optimizer_template.h"
+
+const mlp_kernels MLP_REAL(mlp_kernels) = {
+    .isa = MLP_ISA_ENUM,
+    .dtype = MLP_DTYPE_BITS == 32 ? MLP_FLOAT32 : MLP_FLOAT64,
+    .real_bytes = sizeof(mlp_real),
+    .panel_width = MLP_PANEL,
+    .tile_rows = MLP_TILE_ROWS,
+    .scratch_bytes = (MLP_TILE_ROWS * MLP_PACKED_PITCH) * sizeof(mlp_real) + MLP_GROUP_BYTES,
+    .pack_forward = MLP_REAL(pack_forward),
+    .pack_backward = MLP_REAL(pack_backward),
+    .linear_forward = MLP_REAL(linear_forward),
+    .linear_backward_input = MLP_REAL(linear_backward_input),
+    .linear_backward_weight = MLP_REAL(linear_backward_weight),
+    .linear_backward_bias = MLP_REAL(linear_backward_bias),
+    .multiply = MLP_REAL(multiply),
+    .softmax_backward = MLP_REAL(softmax_backward),
+    .loss = MLP_REAL(loss),
+    .all_finite = MLP_REAL(all_finite),
+    .sgd_step = MLP_REAL(sgd_step),
+    .adam_step = MLP_REAL(adam_step),
+};

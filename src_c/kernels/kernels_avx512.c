@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* kernels_avx512.c - every kernel, compiled for avx512. */
+#include "../compiler.h"
+
+#if MLP_ARCH_X86_64
+#include <float.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <immintrin.h>
+
+#include "../kernels.h"
+
+MLP_TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
+#define MLP_ISA avx512
+#define MLP_ISA_ENUM MLP_ISA_AVX512
+#define MLP_SIMD_AVX512
+#define MLP_TILE_ROWS 14 /* 14 x 2 accumulators + 2 of B + 1 of A: 31 of 32 registers */
+#define MLP_TILE_VECS 2
+#define MLP_FOR_EACH_TILE(use) MLP_TILES_14(use, 1) MLP_TILES_14(use, 2)
+#include "instantiate.h"
+MLP_TARGET_END
+#else
+typedef int mlp_kernels_avx512_not_on_this_architecture;
+#endif

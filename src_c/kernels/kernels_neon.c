@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* kernels_neon.c - every kernel, compiled for neon. */
+#include "../compiler.h"
+
+#if MLP_ARCH_AARCH64
+#include <float.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <arm_neon.h>
+
+#include "../kernels.h"
+
+#define MLP_ISA neon
+#define MLP_ISA_ENUM MLP_ISA_NEON
+#define MLP_SIMD_NEON
+#define MLP_TILE_ROWS 12 /* 12 x 2 accumulators + 2 of B + 1 of A: 27 of 32 registers */
+#define MLP_TILE_VECS 2
+#define MLP_FOR_EACH_TILE(use) MLP_TILES_12(use, 1) MLP_TILES_12(use, 2)
+#include "instantiate.h"
+#else
+typedef int mlp_kernels_neon_not_on_this_architecture;
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * mlpcore.h - the C core of mlpcore, the only header that a binding includes.
+ *
+ * A net is a chain of layers; layer l computes, for every row of a batch,
+ *
+ *     pre_activation  z = x W^T + b          output  a = f(z)
+ *
+ * Shapes: N samples (rows), D inputs, K outputs, P parameters, L layers. Every array is contiguous
+ * and row-major; "real" is float or double as the network's dtype says. The parameters are one flat
+ * vector (P,): layer after layer the weight, stored as (n_inputs, n_outputs), then the bias
+ * (n_outputs). Gradients and the optimizer's moments have the same layout.
+ *
+ * Ownership. No object keeps a pointer of the caller's after a call returns. A workspace holds
+ * scratch memory alone; it grows before the first row of a call is touched, so that a call either
+ * fails at once with MLP_OUT_OF_MEMORY, having written nothing, or does not allocate again.
+ *
+ * Threads. A network is immutable and may be shared. A workspace serves one call at a time.
+ * n_threads is at least 1; small work is done by fewer threads. The bits of every result
+ * are the same for any n_threads.
+ *
+ * Checks. The caller has validated shapes, kinds and ranges; in a debug build they are asserted.
+ * A status tells only what a caller cannot know beforehand.
+ */
+#ifndef MLPCORE_H
+#define MLPCORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cpu.h"
+#include "memory.h"
+#include "parallel.h"
+
+typedef enum mlp_status {
+    MLP_OK = 0,
+    MLP_OUT_OF_MEMORY, /* nothing was written */
+    MLP_NOT_FINITE,    /* the loss or a gradient is not finite; the parameters were not updated */
+    MLP_INTERRUPTED    /* the caller's poll asked to stop; all updates before it are complete */
+} mlp_status;
+
+typedef enum mlp_dtype { MLP_FLOAT32 = 0, MLP_FLOAT64 = 1 } mlp_dtype;
+
+typedef enum mlp_activation {
+    MLP_IDENTITY = 0,
+    MLP_RELU,
+    MLP_LEAKY_RELU, /* slope 0.01 */
+    MLP_ELU,        /* alpha 1 */
+    MLP_GELU,       /* exact: z Phi(z) */
+    MLP_SILU,
+    MLP_SOFTPLUS,
+    MLP_TANH,
+    MLP_SIGMOID,
+    MLP_SOFTMAX, /* output layer only */
+    MLP_N_ACTIVATIONS
+} mlp_activation;
+
+typedef enum mlp_loss_kind {
+    MLP_MSE = 0,
+    MLP_L1,
+    MLP_HUBER,    /* parameter: delta */
+    MLP_LOG_COSH, /* log(cosh(y_hat - y)) */
+    MLP_QUANTILE, /* parameter: q */
+    MLP_BCE,      /* of probabilities; the logs clamped at -100 */
+    MLP_BCE_WITH_LOGITS,
+    MLP_CROSS_ENTROPY, /* of probabilities; the logs clamped at -100 */
+    MLP_CROSS_ENTROPY_WITH_LOGITS,
+    MLP_POISSON, /* of the log-rate: exp(z) - y z */
+    MLP_N_LOSSES
+} mlp_loss_kind;
+
+typedef enum mlp_reduction {
+    MLP_MEAN = 0,   /* over all N K elements; for cross entropy, whose term is one a row, over N */
+    MLP_BATCH_MEAN, /* summed over K, averaged over N */
+    MLP_SUM
+} mlp_reduction;
+
+typedef struct mlp_loss {
+    mlp_loss_kind kind;
+    mlp_reduction reduction;
+    double parameter;
+} mlp_loss;
+
+/* Rows with what they should become. */
+typedef struct mlp_batch {
+    size_t n_samples;
+    const void *x;             /* (N, D) real */
+    const void *target;        /* (N, K) real; NULL when class_index is given */
+    const int64_t *class_index; /* (N,) each in [0, K); for the cross entropies only, else NULL */
+    const void *sample_weight; /* (N,) real, or NULL for 1 everywhere */
+} mlp_batch;
+
+/* What one layer leaves behind, whole batch; a NULL pointer: not kept. */
+typedef struct mlp_record {
+    void *pre_activation;        /* (N, n_outputs)  z */
+    void *output;                /* (N, n_outputs)  a = f(z) */
+    void *activation_derivative; /* (N, n_outputs)  f'(z), elementwise; not written for softmax */
+    void *grad_output;           /* (N, n_outputs)  dl/da */
+    void *grad_pre_activation;   /* (N, n_outputs)  dl/dz */
+} mlp_record;
+
+typedef enum mlp_optimizer_kind { MLP_SGD = 0, MLP_ADAM, MLP_ADAMW } mlp_optimizer_kind;
+
+/* The moments (P,) are the caller's and start at zero; step counts the updates made so far. */
+typedef struct mlp_optimizer {
+    mlp_optimizer_kind kind;
+    double learning_rate;
+    double weight_decay;
+    double momentum; /* SGD */
+    int nesterov;    /* SGD */
+    double beta1, beta2, epsilon; /* Adam, AdamW */
+    void *first_moment;  /* SGD: the velocity, NULL without momentum */
+    void *second_moment; /* Adam, AdamW */
+    int64_t step;
+} mlp_optimizer;
+
+typedef struct mlp_network mlp_network;
+typedef struct mlp_workspace mlp_workspace;
+
+/* sizes (n_layers + 1,), each at least 1; activations (n_layers,). */
+mlp_status mlp_network_create(mlp_dtype dtype, size_t n_layers, const size_t *sizes,
+                              const mlp_activation *activations, int has_bias,
+                              mlp_network **network);
+void mlp_network_destroy(mlp_network *network);
+size_t mlp_network_n_parameters(const mlp_network *network);
+
+/* The network has to outlive its workspaces. */
+mlp_status mlp_workspace_create(const mlp_network *network, mlp_workspace **workspace);
+void mlp_workspace_destroy(mlp_workspace *workspace);
+
+/* y (N, K) = net(x). y may not overlap x. */
+mlp_status mlp_forward(mlp_workspace *workspace, const void *parameters, size_t n_samples,
+                       const void *x, void *y, size_t n_threads);
+
+/* Fills pre_activation, output and activation_derivative of records (n_layers,), where not NULL.
+ * output must be kept for every layer. */
+mlp_status mlp_forward_records(mlp_workspace *workspace, const void *parameters, size_t n_samples,
+                               const void *x, const mlp_record *records, size_t n_threads);
+
+/*
+ * From records that mlp_forward_records filled whole: gradients (P,) = dl/dparameters, grad_x
+ * (N, D) = dl/dx unless NULL, and of each record grad_output and grad_pre_activation unless NULL.
+ * The cotangent is either given, (N, K) = dl/dy_hat, or, where it is NULL, comes from loss and
+ * batch; then *value is the loss. parameters are those that the records were made with.
+ */
+mlp_status mlp_backward_records(mlp_workspace *workspace, const void *parameters,
+                                const mlp_record *records, const mlp_batch *batch,
+                                const void *cotangent, const mlp_loss *loss, void *gradients,
+                                void *grad_x, double *value, size_t n_threads);
+
+/* The same from x alone; intermediates live in the workspace, for a bounded number of rows at a
+ * time. gradients and grad_x may be NULL: then the loss alone is computed. */
+mlp_status mlp_value_and_grad(mlp_workspace *workspace, const void *parameters,
+                              const mlp_batch *batch, const mlp_loss *loss, void *gradients,
+                              void *grad_x, double *value, size_t n_threads);
+
+/* One update from given gradients. */
+void mlp_optimizer_step(mlp_dtype dtype, mlp_optimizer *optimizer, size_t n_parameters,
+                        void *parameters, const void *gradients, size_t n_threads);
+
+/* Forward, loss, backward and update of one batch. */
+mlp_status mlp_train_step(mlp_workspace *workspace, void *parameters, const mlp_batch *batch,
+                          const mlp_loss *loss, mlp_optimizer *optimizer, double *value,
+                          size_t n_threads);
+
+/* Asked between two steps, not before every one; anything but 0 stops the epoch. */
+typedef int (*mlp_poll)(void *context);
+
+typedef struct mlp_epoch {
+    const int64_t *order; /* (N,) the rows in the order in which they are learnt; NULL: as they lie */
+    size_t batch_size;    /* the last batch of an epoch may be smaller, and is used */
+    mlp_poll poll;        /* may be NULL */
+    void *poll_context;
+    size_t n_steps;    /* out: updates made */
+    double loss_total; /* out: loss of each batch times its share of the rows, summed */
+} mlp_epoch;
+
+/* All rows of data once, in mini-batches. */
+mlp_status mlp_train_epoch(mlp_workspace *workspace, void *parameters, const mlp_batch *data,
+                           const mlp_loss *loss, mlp_optimizer *optimizer, mlp_epoch *epoch,
+                           size_t n_threads);
+
+/* order (n,) becomes a permutation of 0 .. n-1 that depends on (seed, epoch, n) alone. */
+void mlp_permutation(uint64_t seed, uint64_t epoch, size_t n, int64_t *order);
+
+/* The loss of bare predictions (N, K); gradient (N, K) = dl/dprediction or NULL. batch->x is not
+ * looked at. */
+mlp_status mlp_loss_evaluate(mlp_dtype dtype, const mlp_loss *loss, size_t n_outputs,
+                             const mlp_batch *batch, const void *prediction, void *gradient,
+                             double *value);
+
+/* The loss that a net computes when it is asked for loss: after a sigmoid bce, and after a softmax
+ * cross entropy, are taken from the pre-activation; *on_pre_activation says so. */
+mlp_loss_kind mlp_loss_fuse(mlp_loss_kind kind, mlp_activation output, int *on_pre_activation);
+
+#endif

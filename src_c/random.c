@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * random.c - the order in which an epoch visits the rows.
+ *
+ * Numbers come from Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as
+ * easy as 1, 2, 3", SC 2011): a number is a function of a key and a counter, so that an epoch's
+ * order needs no state from the epochs before it. Integers alone, hence the same on every platform.
+ */
+#include "mlpcore.h"
+
+/* The multipliers and the increments of the key of the paper's section 3.3; the latter are the
+ * golden ratio and sqrt(3) - 1, times 2^32. */
+#define PHILOX_MULTIPLIER_0 0xD2511F53u
+#define PHILOX_MULTIPLIER_1 0xCD9E8D57u
+#define PHILOX_KEY_0 0x9E3779B9u
+#define PHILOX_KEY_1 0xBB67AE85u
+#define PHILOX_ROUNDS 10
+
+static void philox(uint32_t word[4], uint64_t key) {
+    uint32_t key_0 = (uint32_t)key, key_1 = (uint32_t)(key >> 32);
+    for (int round = 0; round < PHILOX_ROUNDS; round++) {
+        const uint64_t product_0 = (uint64_t)PHILOX_MULTIPLIER_0 * word[0];
+        const uint64_t product_1 = (uint64_t)PHILOX_MULTIPLIER_1 * word[2];
+        word[0] = (uint32_t)(product_1 >> 32) ^ word[1] ^ key_0;
+        word[1] = (uint32_t)product_1;
+        word[2] = (uint32_t)(product_0 >> 32) ^ word[3] ^ key_1;
+        word[3] = (uint32_t)product_0;
+        key_0 += PHILOX_KEY_0;
+        key_1 += PHILOX_KEY_1;
+    }
+}
+
+/* The numbers of one (seed, epoch), two for each value of the counter. */
+typedef struct stream {
+    uint64_t seed, epoch, counter;
+    uint64_t spare;
+    int has_spare;
+} stream;
+
+static uint64_t next_number(stream *s) {
+    s->has_spare = !s->has_spare;
+    if (!s->has_spare) return s->spare;
+    uint32_t word[4] = {(uint32_t)s->counter, (uint32_t)(s->counter >> 32), (uint32_t)s->epoch,
+                        (uint32_t)(s->epoch >> 32)};
+    philox(word, s->seed);
+    s->counter += 1;
+    s->spare = (uint64_t)word[3] << 32 | word[2];
+    return (uint64_t)word[1] << 32 | word[0];
+}
+
+/* The 128-bit product of a and b. */
+static uint64_t multiply_wide(uint64_t a, uint64_t b, uint64_t *low) {
+    const uint64_t a_low = a & 0xFFFFFFFFu, a_high = a >> 32;
+    const uint64_t b_low = b & 0xFFFFFFFFu, b_high = b >> 32;
+    const uint64_t middle = a_high * b_low + (a_low * b_low >> 32);
+    const uint64_t other = a_low * b_high + (middle & 0xFFFFFFFFu);
+    *low = a * b;
+    return a_high * b_high + (middle >> 32) + (other >> 32);
+}
+
+/* Each of 0 .. bound - 1 with the same probability: Lemire, "Fast random integer generation in an
+ * interval", ACM Transactions on Modeling and Computer Simulation 29 (2019), algorithm 5. */
+static uint64_t next_below(stream *s, uint64_t bound) {
+    uint64_t low;
+    uint64_t result = multiply_wide(next_number(s), bound, &low);
+    if (low < bound) {
+        const uint64_t surplus = (0u - bound) % bound; /* 2^64 mod bound */
+        while (low < surplus) result = multiply_wide(next_number(s), bound, &low);
+    }
+    return result;
+}
+
+/* Fisher and Yates, in Durstenfeld's form. */
+void mlp_permutation(uint64_t seed, uint64_t epoch, size_t n, int64_t *order) {
+    stream s = {.seed = seed, .epoch = epoch};
+    for (size_t i = 0; i < n; i++) order[i] = (int64_t)i;
+    for (size_t n_left = n; n_left > 1; n_left--) {
+        const size_t drawn = (size_t)next_below(&s, n_left);
+        const int64_t row = order[drawn];
+        order[drawn] = order[n_left - 1];
+        order[n_left - 1] = row;
+    }
+}
