@@ -49,7 +49,7 @@ void mlp_cpu_set_floating_point_state(uint32_t state);
 /* Bytes of the data cache of a level, 1 to 3, as the C library tells it; 0 when unknown. */
 size_t mlp_cache_bytes(int level);
 
-/* CPUs that the affinity mask leaves to this process, at least 1. */
+/* CPUs that the affinity mask of this thread allows (Linux) or that are online, at least 1. */
 size_t mlp_cpu_count(void);
 
 /* CPUs that the Linux control groups (v1 and v2) of this process and of their ancestors allow,

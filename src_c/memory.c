@@ -116,6 +116,8 @@ void *mlp_arena_carve(mlp_arena *arena, size_t count, size_t item_bytes) {
     }
     MLP_ASSERT(arena->used <= arena->capacity);
 #if MLP_ADDRESS_SANITIZER
+    /* An arena that is carved anew still has the red zones of its former layout. */
+    __asan_unpoison_memory_region(arena->block + offset, bytes);
     __asan_poison_memory_region(arena->block + offset + bytes, room - bytes);
 #endif
     return arena->block + offset;

@@ -8,8 +8,8 @@
  */
 #include "mlpcore.h"
 
-/* The multipliers and the increments of the key of the paper's section 3.3; the latter are the
- * golden ratio and sqrt(3) - 1, times 2^32. */
+/* The paper's constants. The increments of the key are the fractions of the golden ratio and of
+ * sqrt(3), times 2^32. */
 #define PHILOX_MULTIPLIER_0 0xD2511F53u
 #define PHILOX_MULTIPLIER_1 0xCD9E8D57u
 #define PHILOX_KEY_0 0x9E3779B9u

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * activation_math_template.h - the activations: value f(z) and derivative f'(z) of a register.
+ *
+ * Parameters: as in simd_math_template.h, which comes first. Value and derivative share the
+ * exponential, always of a number that is not positive, so nothing overflows and a saturated unit
+ * keeps a derivative until that underflows. Give NULL for a derivative that is not wanted: its
+ * work vanishes, and the value keeps its bits. NaN in gives NaN in both.
+ *
+ * Throughout, w = sigmoid(-|z|) = e / (1 + e) with e = exp(-|z|).
+ */
+
+/* w times *scale (see exp_scaled), and e the same way. */
+MLP_INLINE mlp_vec MLP_REAL(sigmoid_tail)(mlp_vec minus_magnitude, mlp_vec *e, mlp_vec *scale) {
+    mlp_vec n;
+    mlp_vec inside = v_max(v_set1(MLP_EXP_LOW), minus_magnitude);
+    mlp_vec r = MLP_REAL(exp_reduce)(inside, &n);
+    *e = MLP_REAL(exp_scaled)(r, n, scale);
+    return v_div(*e, v_add(v_set1(MLP_C(1)), *e));
+}
+
+/* 1 / (1 + exp(-z)); derivative w (1 - w). */
+MLP_INLINE void MLP_REAL(vec_sigmoid)(mlp_vec z, mlp_vec *value, mlp_vec *derivative) {
+    mlp_vec e, scale;
+    mlp_vec w = MLP_REAL(sigmoid_tail)(v_neg(v_abs(z)), &e, &scale);
+    w = v_mul(w, scale);
+    mlp_vec above = v_sub(v_set1(MLP_C(1)), w);
+    *value = v_select(v_lt(z, v_zero()), w, above);
+    if (derivative)
+        *derivative = v_fnma(w, w, w);
+}
+
+/*
+ * tanh z: z + z^3 p(z^2) for |z| < 0.625, sign(z) (1 - 2 w(2|z|)) beyond, where the rounding of w
+ * counts less than half; derivative 4 w (1 - w).
+ */
+MLP_INLINE void MLP_REAL(vec_tanh)(mlp_vec z, mlp_vec *value, mlp_vec *derivative) {
+    mlp_vec magnitude = v_abs(z);
+    mlp_vec z2 = v_mul(z, z);
+    mlp_vec p = MLP_POLYNOMIAL(z2, tanh_terms);
+    mlp_vec near_zero = v_fma(v_mul(z2, magnitude), p, magnitude);
+    mlp_vec e, scale;
+    mlp_vec w = MLP_REAL(sigmoid_tail)(v_mul(v_set1(MLP_C(-2)), magnitude), &e, &scale);
+    mlp_vec beyond = v_fnma(v_set1(MLP_C(2)), w, v_set1(MLP_C(1)));
+    mlp_mask small = v_lt(magnitude, v_set1(MLP_C(MLP_TANH_SPLIT)));
+    beyond = v_select(small, near_zero, beyond);
+    *value = v_copysign(beyond, z);
+    if (derivative) {
+        mlp_vec slope = v_fnma(w, w, w);
+        *derivative = v_mul(v_mul(v_set1(MLP_C(4)), slope), scale);
+    }
+}
+
+/* log(1 + exp(z)) = max(z, 0) + log1p(exp(-|z|)); derivative sigmoid(z). */
+MLP_INLINE void MLP_REAL(vec_softplus)(mlp_vec z, mlp_vec *value, mlp_vec *derivative) {
+    mlp_vec e, scale;
+    mlp_vec w = MLP_REAL(sigmoid_tail)(v_neg(v_abs(z)), &e, &scale);
+    mlp_vec positive_part = v_max(v_zero(), z);
+    mlp_vec logarithm = MLP_REAL(log1p_unit)(v_mul(e, scale));
+    *value = v_add(positive_part, logarithm);
+    if (derivative) {
+        w = v_mul(w, scale);
+        mlp_vec above = v_sub(v_set1(MLP_C(1)), w);
+        *derivative = v_select(v_lt(z, v_zero()), w, above);
+    }
+}
+
+/* z above 0, exp(z) - 1 below; derivative 1 or exp(z). */
+MLP_INLINE void MLP_REAL(vec_elu)(mlp_vec z, mlp_vec *value, mlp_vec *derivative) {
+    const mlp_vec zero = v_zero();
+    mlp_vec inside = v_min(zero, z);
+    inside = v_max(v_set1(MLP_EXP_LOW), inside);
+    mlp_vec n;
+    mlp_vec r = MLP_REAL(exp_reduce)(inside, &n);
+    mlp_vec n_normal = v_max(v_set1(MLP_EXPONENT_SAFE), n);
+    mlp_vec below = MLP_REAL(expm1_reduced)(r, v_pow2(n_normal));
+    *value = v_select(v_lt(z, zero), below, z);
+    if (derivative) {
+        mlp_vec scale;
+        mlp_vec e = MLP_REAL(exp_scaled)(r, n, &scale);
+        e = v_mul(e, scale);
+        *derivative = v_select(v_lt(zero, z), v_set1(MLP_C(1)), e);
+    }
+}
+
+/*
+ * z G(z) and its derivative, for a G with G(-a) = 1 - G(a): `tail` is G(-a) and `tail_slope` the
+ * derivative at -a, both to be multiplied by scale. The derivative at a is 1 minus that at -a.
+ * `magnitude` is |z|, bounded so that 0 never meets infinity.
+ */
+MLP_INLINE void MLP_REAL(gated)(mlp_vec z, mlp_vec magnitude, mlp_vec tail, mlp_vec scale,
+                                mlp_vec *value) {
+    mlp_vec below = v_mul(v_mul(v_neg(magnitude), tail), scale);
+    mlp_vec above = v_mul(z, v_sub(v_set1(MLP_C(1)), tail));
+    *value = v_select(v_lt(z, v_zero()), below, above);
+}
+
+MLP_INLINE void MLP_REAL(gated_derivative)(mlp_vec z, mlp_vec tail_slope, mlp_vec scale,
+                                           mlp_vec *derivative) {
+    mlp_vec below = v_mul(tail_slope, scale);
+    mlp_vec above = v_sub(v_set1(MLP_C(1)), tail_slope);
+    *derivative = v_select(v_lt(z, v_zero()), below, above);
+}
+
+/* z sigmoid(z); derivative at -a: w - a w (1 - w). */
+MLP_INLINE void MLP_REAL(vec_silu)(mlp_vec z, mlp_vec *value, mlp_vec *derivative) {
+    mlp_vec magnitude = v_min(v_neg(v_set1(MLP_EXP_LOW)), v_abs(z));
+    mlp_vec e, scale;
+    mlp_vec w = MLP_REAL(sigmoid_tail)(v_neg(magnitude), &e, &scale);
+    MLP_REAL(gated)(z, magnitude, w, scale, value);
+    if (derivative) {
+        mlp_vec slope = v_fnma(w, w, w);
+        MLP_REAL(gated_derivative)(z, v_fnma(magnitude, slope, w), scale, derivative);
+    }
+}
+
+/*
+ * z Phi(z), Phi the normal distribution function (the exact GELU). With a = |z|,
+ * Phi(-a) = exp(-a^2 / 2) T(a), T(a) = p((a - k) / (a + k)) / (a + k); the rounding error of a^2
+ * is put back into the exponent, where the instruction set has FMA. Derivative at -a:
+ * exp(-a^2 / 2) (T(a) - a / sqrt(2 pi)).
+ */
+MLP_INLINE void MLP_REAL(vec_gelu)(mlp_vec z, mlp_vec *value, mlp_vec *derivative) {
+    const mlp_vec one = v_set1(MLP_C(1));
+    mlp_vec magnitude = v_min(v_set1(MLP_GELU_LIMIT), v_abs(z));
+    mlp_vec square = v_mul(magnitude, magnitude);
+    mlp_vec square_low = v_fma(magnitude, magnitude, v_neg(square));
+    mlp_vec n, scale;
+    mlp_vec r = MLP_REAL(exp_reduce)(v_mul(v_set1(MLP_C(-0.5)), square), &n);
+    r = v_fnma(v_set1(MLP_C(0.5)), square_low, r);
+    mlp_vec e = MLP_REAL(exp_scaled)(r, n, &scale);
+
+    mlp_vec inverse = v_div(one, v_add(magnitude, v_set1(MLP_GELU_POLE)));
+    mlp_vec t = v_fnma(v_set1(2 * MLP_GELU_POLE), inverse, one);
+    mlp_vec ratio = v_mul(inverse, MLP_POLYNOMIAL(t, gelu_terms));
+    MLP_REAL(gated)(z, magnitude, v_mul(e, ratio), scale, value);
+    if (derivative) {
+        mlp_vec slope = v_fnma(magnitude, v_set1(MLP_C(0.3989422804014327)), ratio);
+        MLP_REAL(gated_derivative)(z, v_mul(e, slope), scale, derivative);
+    }
+}
+
+/* max(0, z); derivative 1 above 0, else 0. */
+MLP_INLINE void MLP_REAL(vec_relu)(mlp_vec z, mlp_vec *value, mlp_vec *derivative) {
+    const mlp_vec zero = v_zero();
+    mlp_vec positive_part = v_max(zero, z);
+    *value = positive_part;
+    /* At and below 0 the value is the derivative, NaN included; adding 0 makes -0 a +0. */
+    if (derivative)
+        *derivative = v_select(v_lt(zero, z), v_set1(MLP_C(1)), v_add(positive_part, zero));
+}
+
+/* z above 0, 0.01 z below; derivative 1 above 0, else 0.01. */
+MLP_INLINE void MLP_REAL(vec_leaky_relu)(mlp_vec z, mlp_vec *value, mlp_vec *derivative) {
+    const mlp_vec slope = v_set1(MLP_C(0.01));
+    mlp_mask above = v_lt(v_zero(), z);
+    mlp_vec scaled = v_mul(slope, z);
+    *value = v_select(above, z, scaled);
+    if (derivative) {
+        mlp_vec below = v_select(v_eq(z, z), slope, z);
+        *derivative = v_select(above, v_set1(MLP_C(1)), below);
+    }
+}

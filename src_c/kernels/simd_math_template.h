@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * simd_math_template.h - exp, expm1, log and log1p of a register, in the words of simd.h alone.
+ *
+ * Parameters: mlp_real, MLP_REAL, MLP_C (real.h). No branch, no table, the same operations in the
+ * same order everywhere: a result has the same bits on every instruction set with a fused
+ * multiply-add. Denormal arguments and results are kept, NaN goes through. The coefficients and
+ * their source are in math_coefficients.h.
+ */
+#include "math_coefficients.h"
+
+/* c[0] + c[1] x + ... as two interleaved chains in x^2: half the latency of Horner's one. */
+MLP_INLINE mlp_vec MLP_REAL(polynomial)(mlp_vec x, const mlp_real *c, int n_terms) {
+    mlp_vec x2 = v_mul(x, x);
+    mlp_vec last = v_set1(c[n_terms - 1]);
+    mlp_vec other = v_set1(c[n_terms - 2]);
+    int i;
+    MLP_UNROLL
+    for (i = n_terms - 3; i > 0; i -= 2) {
+        last = v_fma(last, x2, v_set1(c[i]));
+        other = v_fma(other, x2, v_set1(c[i - 1]));
+    }
+    if (n_terms % 2 == 0)
+        return v_fma(last, x, other);
+    last = v_fma(last, x2, v_set1(c[0]));
+    return v_fma(other, x, last);
+}
+
+#undef MLP_POLYNOMIAL
+#define MLP_POLYNOMIAL(x, terms) \
+    MLP_REAL(polynomial)(x, V_(terms), (int)(sizeof V_(terms) / sizeof V_(terms)[0]))
+
+/* x = n ln 2 + r with |r| <= ln 2 / 2; n's product with the high part of ln 2 is exact. */
+MLP_INLINE mlp_vec MLP_REAL(exp_reduce)(mlp_vec x, mlp_vec *n) {
+    mlp_vec nearest = v_round(v_mul(x, v_set1(MLP_C(1.4426950408889634))));
+    mlp_vec r = v_fnma(nearest, v_set1(MLP_LN2_HIGH), x);
+    *n = nearest;
+    return v_fnma(nearest, v_set1(MLP_LN2_LOW), r);
+}
+
+/* e^r = 1 + (r + r^2 p(r)) for |r| <= ln 2 / 2. */
+MLP_INLINE mlp_vec MLP_REAL(exp_reduced)(mlp_vec r) {
+    mlp_vec p = MLP_POLYNOMIAL(r, exp_terms);
+    mlp_vec r2 = v_mul(r, r);
+    return v_add(v_set1(MLP_C(1)), v_fma(r2, p, r));
+}
+
+/*
+ * e^x for every x: e^r 2^n. Two factors make up 2^n, since one cannot reach the denormals or the
+ * last binade; the first product is exact, so a denormal is rounded once.
+ */
+MLP_INLINE mlp_vec MLP_REAL(vec_exp)(mlp_vec x) {
+    mlp_vec inside = v_max(v_set1(MLP_EXP_LOW), x);
+    inside = v_min(v_set1(MLP_EXP_HIGH), inside);
+    mlp_vec n;
+    mlp_vec r = MLP_REAL(exp_reduce)(inside, &n);
+    mlp_vec n_normal = v_min(v_set1(MLP_EXPONENT_HIGH), n);
+    n_normal = v_max(v_set1(MLP_EXPONENT_LOW), n_normal);
+    mlp_vec rest = v_sub(n, n_normal);
+    mlp_vec power = MLP_REAL(exp_reduced)(r);
+    power = v_mul(power, v_pow2(rest));
+    return v_mul(power, v_pow2(n_normal));
+}
+
+/*
+ * e^r 2^n for n <= 0 as the returned value times *scale, with scale = 1 unless the product comes
+ * near the denormals. A caller that has more factors multiplies by scale last, and so rounds to a
+ * denormal once.
+ */
+MLP_INLINE mlp_vec MLP_REAL(exp_scaled)(mlp_vec r, mlp_vec n, mlp_vec *scale) {
+    mlp_vec n_normal = v_max(v_set1(MLP_EXPONENT_SAFE), n);
+    mlp_vec rest = v_sub(n, n_normal);
+    *scale = v_pow2(rest);
+    mlp_vec power = MLP_REAL(exp_reduced)(r);
+    return v_mul(power, v_pow2(n_normal));
+}
+
+/* 2^n (e^r) - 1 given power = 2^n, -1 <= n: 2^n r + (2^n - 1) is exact where the sum cancels. */
+MLP_INLINE mlp_vec MLP_REAL(expm1_reduced)(mlp_vec r, mlp_vec power) {
+    mlp_vec p = MLP_POLYNOMIAL(r, exp_terms);
+    mlp_vec tail = v_mul(v_mul(r, r), p);
+    mlp_vec power_m1 = v_sub(power, v_set1(MLP_C(1)));
+    mlp_vec head = v_fma(power, r, power_m1);
+    return v_fma(power, tail, head);
+}
+
+/* e^x - 1 for every x; below -60 it is -1 in either dtype. */
+MLP_INLINE mlp_vec MLP_REAL(vec_expm1)(mlp_vec x) {
+    mlp_vec inside = v_max(v_set1(MLP_C(-60)), x);
+    inside = v_min(v_set1(MLP_EXP_HIGH), inside);
+    mlp_vec n;
+    mlp_vec r = MLP_REAL(exp_reduce)(inside, &n);
+    mlp_vec n_normal = v_min(v_set1(MLP_EXPONENT_HIGH), n);
+    mlp_vec rest = v_sub(n, n_normal);
+    mlp_vec result = MLP_REAL(expm1_reduced)(r, v_pow2(n_normal));
+    result = v_mul(result, v_pow2(rest));
+    return v_copysign(result, x);
+}
+
+/*
+ * k ln 2 + log(1 + f) for f in [-0.22, 0.56] and an integer k: log(1 + f) = f + f^2 p(f). The sum
+ * of the two large terms is kept with its rounding error, because it may cancel.
+ */
+MLP_INLINE mlp_vec MLP_REAL(log_reduced)(mlp_vec k, mlp_vec f) {
+    mlp_vec p = MLP_POLYNOMIAL(f, log_terms);
+    mlp_vec tail = v_mul(v_mul(f, f), p);
+    tail = v_fma(k, v_set1(MLP_LN2_LOW), tail);
+    mlp_vec sum = v_fma(k, v_set1(MLP_LN2_HIGH), f);
+    mlp_vec seen = v_fnma(k, v_set1(MLP_LN2_HIGH), sum);
+    mlp_vec lost = v_sub(f, seen);
+    return v_add(sum, v_add(lost, tail));
+}
+
+/* log x: -inf at 0, NaN below. */
+MLP_INLINE mlp_vec MLP_REAL(vec_log)(mlp_vec x) {
+    const mlp_vec zero = v_zero();
+    const mlp_vec one = v_set1(MLP_C(1));
+    const mlp_vec infinity = v_set1(MLP_C(INFINITY));
+    mlp_mask denormal = v_lt(x, v_set1(MLP_SMALLEST_NORMAL));
+    mlp_vec lifted = v_mul(x, v_set1(MLP_LOG_LIFT));
+    mlp_vec normal = v_select(denormal, lifted, x);
+    mlp_vec k = v_exponent(normal);
+    mlp_vec mantissa = v_mantissa(normal);
+    mlp_vec k_lifted = v_sub(k, v_set1(MLP_LOG_LIFT_EXPONENT));
+    k = v_select(denormal, k_lifted, k);
+    mlp_mask large = v_lt(v_set1(MLP_C(MLP_LOG_SPLIT)), mantissa);
+    mlp_vec halved = v_mul(mantissa, v_set1(MLP_C(0.5)));
+    mlp_vec k_next = v_add(k, one);
+    mantissa = v_select(large, halved, mantissa);
+    k = v_select(large, k_next, k);
+    mlp_vec f = v_sub(mantissa, one);
+    mlp_vec result = MLP_REAL(log_reduced)(k, f);
+    result = v_select(v_lt(x, infinity), result, x);
+    result = v_select(v_lt(x, zero), v_set1(MLP_C(NAN)), result);
+    return v_select(v_eq(x, zero), v_neg(infinity), result);
+}
+
+/* log(1 + x) for x in [0, 1] (a denormal x comes back as itself). */
+MLP_INLINE mlp_vec MLP_REAL(log1p_unit)(mlp_vec x) {
+    const mlp_vec one = v_set1(MLP_C(1));
+    const mlp_vec half = v_set1(MLP_C(0.5));
+    mlp_mask large = v_lt(v_set1(MLP_C(MLP_LOG_SPLIT - 1)), x);
+    mlp_vec k = v_select(large, one, v_zero());
+    mlp_vec halved = v_mul(half, v_sub(x, one));
+    mlp_vec f = v_select(large, halved, x);
+    return MLP_REAL(log_reduced)(k, f);
+}
+
+/*
+ * log(1 + x): -inf at -1, NaN below. 1 + x = 2^k (1 + f), where k is read off the rounded sum and
+ * f comes from x by one FMA. From 2^64 on, log(1 + x) = log x in either dtype, and x is brought
+ * down so that 2^-k stays normal.
+ */
+MLP_INLINE mlp_vec MLP_REAL(vec_log1p)(mlp_vec x) {
+    const mlp_vec one = v_set1(MLP_C(1));
+    const mlp_vec infinity = v_set1(MLP_C(INFINITY));
+    mlp_mask huge = v_lt(v_set1(MLP_C(0x1p64)), x);
+    mlp_vec lowered = v_mul(x, v_set1(MLP_C(0x1p-64)));
+    mlp_vec inside = v_select(huge, lowered, x);
+    mlp_vec sum = v_add(one, inside);
+    mlp_vec k = v_exponent(v_mul(sum, v_set1(MLP_C(2 / MLP_LOG_SPLIT))));
+    mlp_vec power = v_pow2(v_neg(k));
+    mlp_vec added = v_select(huge, v_zero(), one);
+    mlp_vec power_m1 = v_fma(added, power, v_set1(MLP_C(-1)));
+    mlp_vec f = v_fma(power, inside, power_m1);
+    mlp_vec k_huge = v_add(k, v_set1(MLP_C(64)));
+    k = v_select(huge, k_huge, k);
+    mlp_vec result = MLP_REAL(log_reduced)(k, f);
+    result = v_copysign(result, x);
+    result = v_select(v_lt(x, infinity), result, x);
+    result = v_select(v_lt(x, v_set1(MLP_C(-1))), v_set1(MLP_C(NAN)), result);
+    return v_select(v_eq(x, v_set1(MLP_C(-1))), v_neg(infinity), result);
+}

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What all tests share: the instruction set and the thread count are put back after each test."""
+
+import pytest
+
+from mlpcore import _core
+
+
+@pytest.fixture(autouse=True)
+def _restore_machine():
+    isa, n_threads = _core.isa(), _core.default_n_threads()
+    yield
+    _core.select_isa(isa)
+    _core.set_default_n_threads(n_threads)
+
+
+@pytest.fixture(params=_core.available_isas())
+def isa(request):
+    """Every instruction set that this machine can run, selected."""
+    _core.select_isa(request.param)
+    return request.param
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    return request.param

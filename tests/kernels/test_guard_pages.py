@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""No kernel reads or writes behind the end of an array: all of them end at a guard page."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from guarded import guarded, guarded_empty
+
+import mlpcore
+from mlpcore import _core
+
+WIDTHS = [1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 65]
+
+
+def test_the_guard_page_is_real():
+    code = (
+        "from guarded import guarded_empty; import ctypes\n"
+        "a = guarded_empty((5,), 'float32'); ctypes.string_at(a.ctypes.data, 21)"
+    )
+    child = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False)
+    assert child.returncode == -signal.SIGSEGV
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 13, 14, 15, 29])
+def test_every_array_of_a_step_ends_at_a_guard_page(isa, dtype, n_rows):
+    rng = np.random.default_rng(n_rows)
+    for width in WIDTHS:
+        for last, loss in (("identity", "mse"), ("softmax", "cross_entropy"), ("sigmoid", "bce")):
+            if width == 1 and last == "softmax":
+                continue  # a softmax of one is constant: all gradients are 0 and prove nothing
+            net = mlpcore.MLP([width, width + 1, width], ["gelu", last], dtype=dtype, seed=0)
+            parameters = guarded(net.parameters)
+            x = guarded(rng.normal(size=(n_rows, width)).astype(dtype))
+            y = guarded(rng.uniform(size=(n_rows, width)).astype(dtype))
+            weight = guarded(rng.uniform(0.5, 2, size=n_rows).astype(dtype))
+            kernel = mlpcore._validation.as_loss(net, loss)
+            sizes = net.sizes[1:]
+            z, a, d, ga, gz = (
+                [guarded_empty((n_rows, n), dtype) for n in sizes] for _ in range(5)
+            )
+            out = guarded_empty((n_rows, width), dtype)
+            net._forward_rows(x, out, 1)
+            net._forward_records(parameters, x, z, a, d, 1)
+            assert np.array_equal(out, a[-1])
+            flat, grad_x = guarded_empty(parameters.shape, dtype), guarded_empty(x.shape, dtype)
+            net._backward_records(
+                parameters, x, z, a, d, None, kernel, y, weight, flat, grad_x, ga, gz, 1
+            )
+            assert np.all(np.isfinite(flat))
+            assert np.any(flat)
+            again = guarded_empty(parameters.shape, dtype)
+            net._value_and_grad(x, y, weight, kernel, again, None, 1)
+            assert np.array_equal(flat, again)
+            gradient = guarded_empty((n_rows, width), dtype)
+            kernel.evaluate(a[-1], y, weight, gradient)
+            assert np.any(gradient)
+
+
+def test_the_optimizers_stop_at_the_end(isa, dtype):
+    for width in WIDTHS:
+        net = mlpcore.MLP([width, width], dtype=dtype, seed=0)
+        gradients = guarded(np.ones(net.parameters.shape, dtype))
+        for optimizer in (mlpcore.SGD(0.1, momentum=0.9), mlpcore.Adam(), mlpcore.AdamW()):
+            optimizer.first_moment = guarded(np.zeros(net.parameters.shape, dtype))
+            if not isinstance(optimizer, mlpcore.SGD):
+                optimizer.second_moment = guarded(np.zeros(net.parameters.shape, dtype))
+            before = net.parameters.copy()
+            optimizer.apply(net, gradients, 1)
+            assert np.all(net.parameters != before)
+
+
+def test_the_gathered_rows_of_an_epoch_end_at_a_guard_page(isa, dtype):
+    rng = np.random.default_rng(0)
+    net = mlpcore.MLP([7, 5, 3], ["tanh", "softmax"], dtype=dtype, seed=0)
+    x = guarded(rng.normal(size=(29, 7)).astype(dtype))
+    classes = guarded(rng.integers(0, 3, 29))
+    order = guarded(_core.permutation(1, 2, 29))
+    kernel = mlpcore._validation.as_loss(net, "cross_entropy")
+    before = net.parameters.copy()
+    status, _, n_steps = net._train_epoch(x, classes, None, order, 8, kernel, mlpcore.Adam(), 1)
+    assert (status, n_steps) == (_core.OK, 4)
+    assert np.any(net.parameters != before)

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every tolerance of the tests, with its reason. A test that compares numbers takes it from here."""
+
+import numpy as np
+
+EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52}
+
+# Norm-wise: |got - want| / |want|, of a whole array, against a float64 reference on the same inputs.
+# A sum of k products has an error of about sqrt(k) epsilon; with k of some hundreds, five layers and
+# activations good to a few ULP that is 30 to 50 epsilon at worst: 5e-6 and 1e-14. The rest is room
+# for sums that cancel.
+FORWARD = {"float32": 5e-6, "float64": 2e-13}
+GRADIENT = {"float32": 1e-5, "float64": 1e-12}
+
+# The loss is one number, summed in double from terms of the dtype; no cancellation but that of the
+# terms themselves.
+LOSS = {"float32": 5e-6, "float64": 1e-13}
+
+# After some steps of an optimizer: each step adds the gradient's error times the learning rate, and
+# Adam divides by a root that makes small gradients as large as big ones.
+TRAINED = {"float32": 1e-4, "float64": 1e-11}
+
+# The generic path rounds a product before it adds it: twice the error of a fused multiply-add.
+GENERIC_FACTOR = 2.0
+
+
+def relative_error(got, want) -> float:
+    """The norm of the difference over the norm of what is wanted; 0 for two arrays of zeros."""
+    got, want = np.asarray(got, dtype=np.float64), np.asarray(want, dtype=np.float64)
+    assert got.shape == want.shape, (got.shape, want.shape)
+    scale = float(np.linalg.norm(want))
+    distance = float(np.linalg.norm(got - want))
+    return distance / scale if scale > 0 else distance
+
+
+def assert_close(got, want, tolerance: float, what: str = "") -> None:
+    """Fails unless the norm-wise relative error is within the tolerance (a NaN is not)."""
+    error = relative_error(got, want)
+    assert error <= tolerance, f"{what}: relative error {error:.3g} above {tolerance:.3g}"
