@@ -59,8 +59,7 @@ void mlp_optimizer_step(mlp_dtype dtype, mlp_optimizer *optimizer, size_t n_para
     };
     optimizer->step += 1;
     if (optimizer->kind != MLP_SGD) {
-        u.step_size =
-            optimizer->learning_rate / (1.0 - power(optimizer->beta1, optimizer->step));
+        u.step_size = optimizer->learning_rate / (1.0 - power(optimizer->beta1, optimizer->step));
         u.root_correction = 1.0 / sqrt(1.0 - power(optimizer->beta2, optimizer->step));
     }
     mlp_parallel_for(n_threads, (n_parameters + PIECE - 1) / PIECE, update_piece, &u);

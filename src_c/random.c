@@ -12,9 +12,9 @@
  * sqrt(3), times 2^32. */
 #define PHILOX_MULTIPLIER_0 0xD2511F53u
 #define PHILOX_MULTIPLIER_1 0xCD9E8D57u
-#define PHILOX_KEY_0 0x9E3779B9u
-#define PHILOX_KEY_1 0xBB67AE85u
-#define PHILOX_ROUNDS 10
+#define PHILOX_KEY_0        0x9E3779B9u
+#define PHILOX_KEY_1        0xBB67AE85u
+#define PHILOX_ROUNDS       10
 
 static void philox(uint32_t word[4], uint64_t key) {
     uint32_t key_0 = (uint32_t)key, key_1 = (uint32_t)(key >> 32);
@@ -65,7 +65,8 @@ static uint64_t next_below(stream *s, uint64_t bound) {
     uint64_t result = multiply_wide(next_number(s), bound, &low);
     if (low < bound) {
         const uint64_t surplus = (0u - bound) % bound; /* 2^64 mod bound */
-        while (low < surplus) result = multiply_wide(next_number(s), bound, &low);
+        while (low < surplus)
+            result = multiply_wide(next_number(s), bound, &low);
     }
     return result;
 }
@@ -73,7 +74,8 @@ static uint64_t next_below(stream *s, uint64_t bound) {
 /* Fisher and Yates, in Durstenfeld's form. */
 void mlp_permutation(uint64_t seed, uint64_t epoch, size_t n, int64_t *order) {
     stream s = {.seed = seed, .epoch = epoch};
-    for (size_t i = 0; i < n; i++) order[i] = (int64_t)i;
+    for (size_t i = 0; i < n; i++)
+        order[i] = (int64_t)i;
     for (size_t n_left = n; n_left > 1; n_left--) {
         const size_t drawn = (size_t)next_below(&s, n_left);
         const int64_t row = order[drawn];

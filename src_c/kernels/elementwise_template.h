@@ -17,15 +17,18 @@
 MLP_INLINE void MLP_REAL(add_to_lanes)(size_t n, const mlp_real *terms, double *lanes) {
     size_t j = 0;
     for (; j + MLP_SUM_LANES <= n; j += MLP_SUM_LANES)
-        for (size_t lane = 0; lane < MLP_SUM_LANES; lane++) lanes[lane] += (double)terms[j + lane];
-    for (size_t lane = 0; j + lane < n; lane++) lanes[lane] += (double)terms[j + lane];
+        for (size_t lane = 0; lane < MLP_SUM_LANES; lane++)
+            lanes[lane] += (double)terms[j + lane];
+    for (size_t lane = 0; j + lane < n; lane++)
+        lanes[lane] += (double)terms[j + lane];
 }
 
 /* Of a row of n terms. Lanes beyond n hold 0, so that adding them would change nothing. */
 MLP_INLINE double MLP_REAL(sum_of_lanes)(size_t n, double *lanes) {
     for (size_t width = MLP_SUM_LANES / 2; width > 0; width /= 2)
         if (width < n)
-            for (size_t lane = 0; lane < width; lane++) lanes[lane] += lanes[lane + width];
+            for (size_t lane = 0; lane < width; lane++)
+                lanes[lane] += lanes[lane + width];
     return lanes[0];
 }
 
@@ -94,12 +97,14 @@ static int MLP_REAL(all_finite)(size_t n, const void *values) {
         even = v_fma(zero, v_load(x + j), even);
         odd = v_fma(zero, v_load(x + j + MLP_LANES), odd);
     }
-    for (; j + MLP_LANES <= n; j += MLP_LANES) even = v_fma(zero, v_load(x + j), even);
+    for (; j + MLP_LANES <= n; j += MLP_LANES)
+        even = v_fma(zero, v_load(x + j), even);
     if (j < n) odd = v_fma(zero, v_load_tail(x + j, v_tail(n - j)), odd);
 
     mlp_real sums[MLP_LANES];
     v_store(sums, v_add(even, odd));
     int finite = 1;
-    for (size_t lane = 0; lane < MLP_LANES; lane++) finite &= sums[lane] == MLP_C(0);
+    for (size_t lane = 0; lane < MLP_LANES; lane++)
+        finite &= sums[lane] == MLP_C(0);
     return finite;
 }

@@ -8,7 +8,8 @@
  */
 #include "loss_terms_template.h"
 
-typedef struct MLP_REAL(loss_rows) {
+#define mlp_loss_rows MLP_REAL(loss_rows)
+typedef struct mlp_loss_rows {
     size_t n_rows, n_columns;
     const mlp_real *prediction, *target;
     const int64_t *class_index;
@@ -16,10 +17,10 @@ typedef struct MLP_REAL(loss_rows) {
     double factor;
     mlp_real *gradient; /* NULL: not wanted */
     double *row_values; /* NULL: not wanted */
-} MLP_REAL(loss_rows);
+} mlp_loss_rows;
 
 /* What the derivatives of a row are multiplied by. */
-MLP_INLINE mlp_real MLP_REAL(row_scale)(const MLP_REAL(loss_rows) *rows, size_t row) {
+MLP_INLINE mlp_real MLP_REAL(row_scale)(const mlp_loss_rows *rows, size_t row) {
     const mlp_real *weight = rows->sample_weight;
     return (mlp_real)(weight == NULL ? rows->factor : rows->factor * (double)weight[row]);
 }
@@ -47,7 +48,7 @@ MLP_INLINE mlp_real MLP_REAL(row_scale)(const MLP_REAL(loss_rows) *rows, size_t 
 static void MLP_REAL(loss_block)(const mlp_loss *loss, size_t n, const mlp_real *y_hat,
                                  const mlp_real *y, const mlp_real *scale, mlp_real *terms,
                                  mlp_real *gradient) {
-#define MLP_HUBER_TERM(...) MLP_REAL(huber_term)(loss->parameter, __VA_ARGS__)
+#define MLP_HUBER_TERM(...)    MLP_REAL(huber_term)(loss->parameter, __VA_ARGS__)
 #define MLP_QUANTILE_TERM(...) MLP_REAL(quantile_term)(loss->parameter, __VA_ARGS__)
     mlp_vec term, derivative;
     size_t j = 0;
@@ -70,20 +71,22 @@ static void MLP_REAL(loss_block)(const mlp_loss *loss, size_t n, const mlp_real 
 }
 
 /* Elements [begin, begin + n) of the one-hot targets from row on. */
-MLP_INLINE void MLP_REAL(one_hot)(const MLP_REAL(loss_rows) *rows, size_t row, size_t begin,
-                                  size_t n, mlp_real *y) {
-    for (size_t j = 0; j < n; j++) y[j] = MLP_C(0);
+MLP_INLINE void MLP_REAL(one_hot)(const mlp_loss_rows *rows, size_t row, size_t begin, size_t n,
+                                  mlp_real *y) {
+    for (size_t j = 0; j < n; j++)
+        y[j] = MLP_C(0);
     for (size_t start = 0; start < begin + n; start += rows->n_columns, row++) {
         const size_t hot = start + (size_t)rows->class_index[row];
         if (hot >= begin && hot < begin + n) y[hot - begin] = MLP_C(1);
     }
 }
 
-static void MLP_REAL(elementwise_loss)(const mlp_loss *loss, const MLP_REAL(loss_rows) *rows) {
+static void MLP_REAL(elementwise_loss)(const mlp_loss *loss, const mlp_loss_rows *rows) {
     const size_t n_columns = rows->n_columns;
     const size_t rows_at_once = n_columns < MLP_SUM_BLOCK ? MLP_SUM_BLOCK / n_columns : 1;
     mlp_real terms[MLP_SUM_BLOCK], scale[MLP_SUM_BLOCK], classes[MLP_SUM_BLOCK];
-    for (size_t j = 0; j < MLP_SUM_BLOCK; j++) scale[j] = (mlp_real)rows->factor;
+    for (size_t j = 0; j < MLP_SUM_BLOCK; j++)
+        scale[j] = (mlp_real)rows->factor;
 
     for (size_t row = 0; row < rows->n_rows; row += rows_at_once) {
         const size_t n_left = rows->n_rows - row;
@@ -134,33 +137,37 @@ static void MLP_REAL(elementwise_loss)(const mlp_loss *loss, const MLP_REAL(loss
  */
 #define MLP_SOFTMAX_GROUP 64
 
-typedef struct MLP_REAL(softmax_group) {
+#define mlp_softmax_group MLP_REAL(softmax_group)
+typedef struct mlp_softmax_group {
     mlp_real largest[MLP_SOFTMAX_GROUP]; /* m */
-    mlp_real others[MLP_SOFTMAX_GROUP];  /* NaN if any logit is NaN, or none or infinity the largest */
+    mlp_real others[MLP_SOFTMAX_GROUP];  /* NaN if a logit is NaN or the largest is infinite */
     mlp_real log_sum[MLP_SOFTMAX_GROUP]; /* log1p(others) */
     mlp_real inverse[MLP_SOFTMAX_GROUP]; /* 1 / (1 + others) */
-} MLP_REAL(softmax_group);
+} mlp_softmax_group;
 
 /* The largest of n numbers; if one of them is NaN, any of them. */
 MLP_INLINE mlp_real MLP_REAL(largest_of)(size_t n, const mlp_real *z) {
     mlp_real largest = z[0];
     if (n < MLP_LANES) {
-        for (size_t j = 1; j < n; j++) largest = z[j] > largest ? z[j] : largest;
+        for (size_t j = 1; j < n; j++)
+            largest = z[j] > largest ? z[j] : largest;
         return largest;
     }
     mlp_real candidates[MLP_LANES];
     mlp_vec v = v_load(z);
-    for (size_t j = MLP_LANES; j + MLP_LANES <= n; j += MLP_LANES) v = v_max(v, v_load(z + j));
+    for (size_t j = MLP_LANES; j + MLP_LANES <= n; j += MLP_LANES)
+        v = v_max(v, v_load(z + j));
     v_store(candidates, v_max(v, v_load(z + n - MLP_LANES))); /* to look twice does not matter */
     for (size_t half = MLP_LANES / 2; half > 0; half /= 2)
         for (size_t lane = 0; lane < half; lane++)
-            if (candidates[lane + half] > candidates[lane]) candidates[lane] = candidates[lane + half];
+            if (candidates[lane + half] > candidates[lane])
+                candidates[lane] = candidates[lane + half];
     return candidates[0];
 }
 
 /* e, with 0 in place of each 1 of a largest logit; and the first half of the group's row i. */
 MLP_INLINE void MLP_REAL(softmax_row)(size_t n, const mlp_real *z, mlp_real *e,
-                                      MLP_REAL(softmax_group) *group, size_t i) {
+                                      mlp_softmax_group *group, size_t i) {
     const mlp_real largest = MLP_REAL(largest_of)(n, z);
     const mlp_vec shift = v_set1(largest);
     mlp_real block[MLP_SUM_BLOCK];
@@ -176,7 +183,8 @@ MLP_INLINE void MLP_REAL(softmax_row)(size_t n, const mlp_real *z, mlp_real *e,
             v_store(block + j, smaller);
             if (e != NULL) v_store_tail(e + begin + j, tail, smaller);
         }
-        for (size_t j = 0; j < length; j++) n_largest += z[begin + j] == largest;
+        for (size_t j = 0; j < length; j++)
+            n_largest += z[begin + j] == largest;
         MLP_REAL(add_to_lanes)(length, block, lanes);
     }
     /* The difference is 0, or NaN for an infinity. */
@@ -187,7 +195,7 @@ MLP_INLINE void MLP_REAL(softmax_row)(size_t n, const mlp_real *z, mlp_real *e,
 
 /* The sum of the terms of the group's row i. y NULL: class c. */
 MLP_INLINE double MLP_REAL(cross_entropy_of_row)(size_t n, const mlp_real *z, const mlp_real *y,
-                                                 size_t c, const MLP_REAL(softmax_group) *group,
+                                                 size_t c, const mlp_softmax_group *group,
                                                  size_t i) {
     const mlp_real log_sum = group->log_sum[i], largest = group->largest[i];
     if (y == NULL) return 0.0 + (double)(log_sum - (z[c] - largest));
@@ -201,8 +209,8 @@ MLP_INLINE double MLP_REAL(cross_entropy_of_row)(size_t n, const mlp_real *z, co
             const mlp_vec logit = v_load_tail(z + begin + j, tail);
             const mlp_vec target = v_load_tail(y + begin + j, tail);
             /* 0 times an infinite logit is no loss; a NaN is in log_sum too. */
-            const mlp_vec shifted = v_select(v_eq(target, v_zero()), v_zero(),
-                                             v_sub(logit, v_set1(largest)));
+            const mlp_vec shifted =
+                v_select(v_eq(target, v_zero()), v_zero(), v_sub(logit, v_set1(largest)));
             v_store(terms + j, v_mul(target, v_sub(v_set1(log_sum), shifted)));
         }
         MLP_REAL(add_to_lanes)(length, terms, lanes);
@@ -211,11 +219,9 @@ MLP_INLINE double MLP_REAL(cross_entropy_of_row)(size_t n, const mlp_real *z, co
 }
 
 /* The gradient of the group's row i, in which e waits, times scale. y NULL: class c. */
-MLP_INLINE void MLP_REAL(cross_entropy_row_gradient)(size_t n, const mlp_real *z,
-                                                     const mlp_real *y, size_t c,
-                                                     const MLP_REAL(softmax_group) *group,
-                                                     size_t i, mlp_real scale,
-                                                     mlp_real *gradient) {
+MLP_INLINE void MLP_REAL(cross_entropy_row_gradient)(size_t n, const mlp_real *z, const mlp_real *y,
+                                                     size_t c, const mlp_softmax_group *group,
+                                                     size_t i, mlp_real scale, mlp_real *gradient) {
     const mlp_real not_largest = group->others[i] * group->inverse[i];
     const mlp_vec one = v_set1(1), shift = v_set1(group->largest[i]);
     const mlp_vec inverse = v_set1(group->inverse[i]), factor = v_set1(scale);
@@ -240,10 +246,10 @@ MLP_INLINE void MLP_REAL(cross_entropy_row_gradient)(size_t n, const mlp_real *z
     if (y == NULL) gradient[c] = -hot * scale;
 }
 
-static void MLP_REAL(cross_entropy_of_logits)(const MLP_REAL(loss_rows) *rows) {
+static void MLP_REAL(cross_entropy_of_logits)(const mlp_loss_rows *rows) {
     const size_t n_columns = rows->n_columns;
     /* Whole registers are read: without a start value the last one would be partly undefined. */
-    MLP_REAL(softmax_group) group = {.others = {0}};
+    mlp_softmax_group group = {.others = {0}};
     for (size_t begin = 0; begin < rows->n_rows; begin += MLP_SOFTMAX_GROUP) {
         const size_t n_left = rows->n_rows - begin;
         const size_t n = n_left < MLP_SOFTMAX_GROUP ? n_left : MLP_SOFTMAX_GROUP;
@@ -280,7 +286,7 @@ static void MLP_REAL(cross_entropy_of_logits)(const MLP_REAL(loss_rows) *rows) {
 static void MLP_REAL(loss)(const mlp_loss *loss, size_t n_columns, const mlp_batch *batch,
                            const void *prediction, double factor, void *gradient,
                            double *row_values) {
-    const MLP_REAL(loss_rows) rows = {
+    const mlp_loss_rows rows = {
         .n_rows = batch->n_samples,
         .n_columns = n_columns,
         .prediction = prediction,

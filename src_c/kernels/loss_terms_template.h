@@ -47,8 +47,7 @@ MLP_INLINE void MLP_REAL(log_cosh_term)(mlp_vec y_hat, mlp_vec y, mlp_vec *term,
     const mlp_vec s = v_neg(MLP_REAL(vec_expm1)(v_neg(size))); /* 1 - t */
     const mlp_vec t = v_sub(one, s);
     const mlp_mask small = v_lt(size, one);
-    const mlp_vec excess =
-        v_select(small, v_div(v_mul(s, s), v_mul(two, t)), v_mul(t, t));
+    const mlp_vec excess = v_select(small, v_div(v_mul(s, s), v_mul(two, t)), v_mul(t, t));
     const mlp_vec linear = v_sub(size, v_set1(MLP_C(0.693147180559945309417232121458))); /* log 2 */
     *term = v_add(v_select(small, v_zero(), linear), MLP_REAL(vec_log1p)(excess));
     const mlp_vec tanh_size = v_div(v_mul(s, v_add(one, t)), v_fma(t, t, one));
@@ -73,8 +72,7 @@ MLP_INLINE void MLP_REAL(bce_term)(mlp_vec p, mlp_vec y, mlp_vec *term, mlp_vec 
     const mlp_vec log_yes = v_max(floor, MLP_REAL(vec_log)(p));
     const mlp_vec log_no = v_max(floor, MLP_REAL(vec_log1p)(v_neg(p)));
     *term = v_neg(v_fma(v_sub(one, y), log_no, v_mul(y, log_yes)));
-    const mlp_vec denominator =
-        v_max(v_set1(MLP_SMALLEST_DENOMINATOR), v_mul(p, v_sub(one, p)));
+    const mlp_vec denominator = v_max(v_set1(MLP_SMALLEST_DENOMINATOR), v_mul(p, v_sub(one, p)));
     *derivative = v_div(v_sub(p, y), denominator);
 }
 

@@ -66,13 +66,14 @@ static void MLP_REAL(sgd_step)(const mlp_optimizer *optimizer, size_t n, void *p
  * AdamW's shrinks p by 1 - learning_rate weight_decay before the update (Loshchilov and Hutter,
  * "Decoupled weight decay regularization", ICLR 2019, as PyTorch scales it).
  */
-typedef struct MLP_REAL(adam_constants) {
+#define mlp_adam_constants MLP_REAL(adam_constants)
+typedef struct mlp_adam_constants {
     mlp_vec decay; /* Adam: weight_decay. AdamW: what is left of p */
     mlp_vec beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon, step_size, root_correction;
-} MLP_REAL(adam_constants);
+} mlp_adam_constants;
 
-MLP_INLINE mlp_vec MLP_REAL(adam_update)(const MLP_REAL(adam_constants) *c, int decoupled,
-                                         mlp_vec p, mlp_vec g, mlp_vec *m, mlp_vec *v) {
+MLP_INLINE mlp_vec MLP_REAL(adam_update)(const mlp_adam_constants *c, int decoupled, mlp_vec p,
+                                         mlp_vec g, mlp_vec *m, mlp_vec *v) {
     if (decoupled)
         p = v_mul(p, c->decay);
     else
@@ -89,7 +90,7 @@ static void MLP_REAL(adam_step)(const mlp_optimizer *optimizer, double step_size
     const int decoupled = optimizer->kind == MLP_ADAMW;
     const double decay = decoupled ? 1.0 - optimizer->learning_rate * optimizer->weight_decay
                                    : optimizer->weight_decay;
-    const MLP_REAL(adam_constants) constants = {
+    const mlp_adam_constants constants = {
         .decay = v_set1((mlp_real)decay),
         .beta1 = v_set1((mlp_real)optimizer->beta1),
         .one_minus_beta1 = v_set1((mlp_real)(1.0 - optimizer->beta1)),
@@ -106,8 +107,8 @@ static void MLP_REAL(adam_step)(const mlp_optimizer *optimizer, double step_size
     for (; j + MLP_LANES <= n; j += MLP_LANES) {
         m = v_load(first + j);
         v = v_load(second + j);
-        v_store(p + j, MLP_REAL(adam_update)(&constants, decoupled, v_load(p + j), v_load(g + j),
-                                             &m, &v));
+        v_store(p + j,
+                MLP_REAL(adam_update)(&constants, decoupled, v_load(p + j), v_load(g + j), &m, &v));
         v_store(first + j, m);
         v_store(second + j, v);
     }
