@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Optimizers as pure functions: old parameters, gradients and state in, new ones out.
+
+The state is a dictionary, empty before the first step.  The update rules and their defaults are
+PyTorch's (https://pytorch.org/docs/stable/optim.html).
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .activations import Array
+
+State = dict[str, Any]
+
+
+def sgd_step(
+    parameters: ArrayLike,
+    gradients: ArrayLike,
+    state: State,
+    learning_rate: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+) -> tuple[Array, State]:
+    """One step of stochastic gradient descent.
+
+    Parameters
+    ----------
+    parameters, gradients : array_like of shape (P,)
+    state : dict
+        What the step before returned; ``{}`` at first.
+    learning_rate : float
+    momentum : float
+        Share of the buffer of past gradients that is kept.
+    weight_decay : float
+        L2 penalty: this times the parameters is added to the gradients.
+    nesterov : bool
+        Whether the step looks ahead along the buffer.
+
+    Returns
+    -------
+    parameters : numpy.ndarray of shape (P,)
+    state : dict
+        ``momentum_buffer``, if there is momentum.
+
+    Notes
+    -----
+    buffer = momentum * buffer + gradient, without damping; the first buffer is the first gradient.
+
+    Examples
+    --------
+    >>> sgd_step([1.0], [0.5], {}, learning_rate=0.1)
+    (array([0.95]), {})
+    """
+    theta = np.asarray(parameters, dtype=np.float64)
+    gradient = np.asarray(gradients, dtype=np.float64) + weight_decay * theta
+    if momentum == 0.0:
+        return theta - learning_rate * gradient, {}
+    # Before the first step there is no buffer, and 0 stands for it.
+    buffer = momentum * state.get("momentum_buffer", 0.0) + gradient
+    direction = gradient + momentum * buffer if nesterov else buffer
+    return theta - learning_rate * direction, {"momentum_buffer": buffer}
+
+
+def adam_step(
+    parameters: ArrayLike,
+    gradients: ArrayLike,
+    state: State,
+    learning_rate: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> tuple[Array, State]:
+    """One step of Adam (Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980).
+
+    Parameters
+    ----------
+    parameters, gradients : array_like of shape (P,)
+    state : dict
+        What the step before returned; ``{}`` at first.
+    learning_rate : float
+    beta1, beta2 : float
+        Share of the first and second moment that is kept.
+    epsilon : float
+        Added to the square root of the second moment.
+    weight_decay : float
+        L2 penalty: this times the parameters is added to the gradients.
+
+    Returns
+    -------
+    parameters : numpy.ndarray of shape (P,)
+    state : dict
+        ``step`` (count of steps), ``first_moment`` and ``second_moment``.
+
+    Examples
+    --------
+    >>> adam_step([1.0], [0.5], {}, learning_rate=0.1, epsilon=0.0)[0]
+    array([0.9])
+    """
+    theta = np.asarray(parameters, dtype=np.float64)
+    gradient = np.asarray(gradients, dtype=np.float64) + weight_decay * theta
+    step = state.get("step", 0) + 1
+    first_moment = beta1 * state.get("first_moment", 0.0) + (1.0 - beta1) * gradient
+    second_moment = beta2 * state.get("second_moment", 0.0) + (1.0 - beta2) * gradient**2
+    # The moments start at 0; dividing by 1 - beta^step takes that bias out.
+    first_unbiased = first_moment / (1.0 - beta1**step)
+    second_unbiased = second_moment / (1.0 - beta2**step)
+    theta = theta - learning_rate * first_unbiased / (np.sqrt(second_unbiased) + epsilon)
+    return theta, {"step": step, "first_moment": first_moment, "second_moment": second_moment}
+
+
+def adamw_step(
+    parameters: ArrayLike,
+    gradients: ArrayLike,
+    state: State,
+    learning_rate: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    weight_decay: float = 1e-2,
+) -> tuple[Array, State]:
+    """One step of AdamW (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101).
+
+    Parameters
+    ----------
+    parameters, gradients, state, learning_rate, beta1, beta2, epsilon
+        As for `adam_step`.
+    weight_decay : float
+        The parameters lose their learning_rate * weight_decay part first, unseen by the moments.
+
+    Returns
+    -------
+    parameters, state
+        As for `adam_step`.
+
+    Examples
+    --------
+    >>> adamw_step([1.0], [0.5], {}, learning_rate=0.1, epsilon=0.0, weight_decay=1.0)[0]
+    array([0.8])
+    """
+    decayed = (1.0 - learning_rate * weight_decay) * np.asarray(parameters, dtype=np.float64)
+    return adam_step(decayed, gradients, state, learning_rate, beta1, beta2, epsilon)
