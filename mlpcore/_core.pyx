@@ -85,10 +85,6 @@ cdef int check(mlp_status status) except -1:
     return 0
 
 
-cdef size_t threads(object n_threads) except 0:
-    return default_threads if n_threads is None else <size_t> n_threads
-
-
 cdef int poll_signals(void *context) noexcept with gil:
     """Lets Python's signal handlers run; an exception is kept for the caller to raise."""
     try:
@@ -300,7 +296,6 @@ cdef class Network:
     cdef int typenum
     cdef cnp.npy_intp n_inputs, n_outputs
     cdef size_t n_layers, work_per_row
-    cdef object __weakref__
 
     def __init__(self, str dtype, sizes, activations, bint has_bias):
         if self.net is not NULL:

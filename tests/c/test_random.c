@@ -10,10 +10,10 @@
  * "philox4x32 10": counter, key, result. */
 static const uint32_t known_answers[3][10] = {
     {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
-    {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0x408f276d,
-     0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
-    {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09,
-     0x94fdcceb, 0x5001e420, 0x24126ea1},
+    {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0x408f276d, 0x41c83b0e,
+     0xa20bc7c6, 0x6d5451fd},
+    {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb,
+     0x5001e420, 0x24126ea1},
 };
 
 static void test_known_answers(void) {
@@ -26,8 +26,8 @@ static void test_known_answers(void) {
 }
 
 static void test_products(void) {
-    const uint64_t factors[] = {0, 1, 2, 0xFFFFFFFFu, (uint64_t)1 << 32, 0x123456789ABCDEF0u,
-                                UINT64_MAX - 1, UINT64_MAX};
+    const uint64_t factors[] = {
+        0, 1, 2, 0xFFFFFFFFu, (uint64_t)1 << 32, 0x123456789ABCDEF0u, UINT64_MAX - 1, UINT64_MAX};
     enum { N = sizeof factors / sizeof factors[0] };
     stream s = {.seed = 1};
     for (size_t i = 0; i < N + 1000; i++) {
@@ -63,7 +63,8 @@ static void test_bounds(void) {
         counts[drawn % 3]++;
         CHECK(next_below(&s, 1) == 0);
     }
-    for (size_t i = 0; i < 3; i++) CHECK(counts[i] > 9600 && counts[i] < 10400); /* 5 sigma */
+    for (size_t i = 0; i < 3; i++)
+        CHECK(counts[i] > 9600 && counts[i] < 10400); /* 5 sigma */
 }
 
 enum { MOST = 1000 };

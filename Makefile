@@ -1,0 +1,78 @@
+# Every target makes the virtual environment that it needs. Needed before: Python 3.11 or newer with
+# its venv module and headers, a C compiler, GNU make.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest -q
+
+SOURCES := setup.py pyproject.toml \
+           $(wildcard mlpcore/*.pyx mlpcore/*.pxd src_c/*.[ch] src_c/kernels/*.[ch])
+C_FILES  = $(shell find src_c tests tools -name '*.[ch]')
+
+.PHONY: help demo test lint bench sanitize wheel clean
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+demo: $(VENV)/demo.stamp $(VENV)/mlpcore.stamp ## train the first net and show what happens
+	$(BIN)/python -m mlpcore demo
+
+# What asserts a duration runs first and alone; the summary of everything else comes last.
+test: $(VENV)/test.stamp $(VENV)/mlpcore.stamp ## run the test suite
+	$(PYTEST) -m timing
+	$(PYTEST) -m "not timing" -n 2
+
+lint: $(VENV)/lint.stamp ## check style, types and spelling
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint mlpcore
+	$(BIN)/codespell
+
+bench: $(VENV)/bench.stamp $(VENV)/mlpcore.stamp ## measure the speed
+	$(BIN)/python -m benchmarks
+
+# The interpreter is not built with the sanitizers, so their libraries have to be there before it
+# (gcc's recipe). It never frees everything, so leaks are not reported. Their reports go to file
+# descriptor 2, past pytest's capture. The C test programs bring sanitizers of their own.
+SANITIZE := build/sanitize
+sanitize: $(VENV)/test.stamp $(VENV)/build.stamp ## run the test suite under ASan and UBSan
+	MLPCORE_SANITIZE=1 $(BIN)/python setup.py --quiet build --build-lib $(SANITIZE)
+	PYTHONPATH=$(CURDIR)/$(SANITIZE) PYTHONMALLOC=malloc \
+	ASAN_OPTIONS=detect_leaks=0:halt_on_error=1 \
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	$(BIN)/python -P -m pytest -q --capture=sys -m "not timing" \
+	    --ignore tests/packaging --ignore tests/core/test_c_programs.py
+
+wheel: $(VENV)/build.stamp ## build dist/*.tar.gz, and from it dist/*.whl
+	rm -rf dist
+	$(BIN)/python -m build
+
+clean: ## remove everything that was made
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -f mlpcore/_core.c mlpcore/_core.*.so
+	find . -name __pycache__ -type d -exec rm -rf {} +
+
+$(VENV)/venv.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mlpcore needs Python 3.11 or newer: make PYTHON=...")'
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+# One stamp for each extra of pyproject.toml. They are read from there because pip takes an extra only
+# together with the project, which cannot be built before the extra named `build` is installed.
+REQUIREMENTS = import sys, tomllib; \
+    extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
+    print(*extras[sys.argv[1]], sep="\n")
+$(VENV)/%.stamp: pyproject.toml $(VENV)/venv.stamp
+	@$(BIN)/python -c '$(REQUIREMENTS)' $* >$(VENV)/$*.txt
+	$(PIP) install -r $(VENV)/$*.txt
+	@touch $@
+
+# Compiles what changed since the last time.
+$(VENV)/mlpcore.stamp: $(SOURCES) $(VENV)/build.stamp
+	$(PIP) install --no-build-isolation --no-deps -e .
+	@touch $@

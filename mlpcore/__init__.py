@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""mlpcore: trains, runs and differentiates multi-layer perceptrons on a CPU.
+
+Examples
+--------
+>>> import mlpcore
+>>> net = mlpcore.MLP([2, 20, 5], activations=["relu", "identity"], seed=0)
+>>> net([0.5, -1.0]).shape
+(5,)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from . import cpu, losses
+from .cpu import get_n_threads, set_n_threads
+from .mlp import MLP
+from .optimizers import SGD, Adam, AdamW
+
+if TYPE_CHECKING:
+    from . import reference
+    from .callbacks import EarlyStopping
+    from .diagnostics import gradcheck
+    from .trainer import Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MLP",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "EarlyStopping",
+    "Trainer",
+    "__version__",
+    "cpu",
+    "get_n_threads",
+    "gradcheck",
+    "losses",
+    "reference",
+    "set_n_threads",
+]
+
+# Loaded when first asked for, so that ``import mlpcore`` stays quick: name -> module.
+_LATE = {
+    "EarlyStopping": "callbacks",
+    "Trainer": "trainer",
+    "gradcheck": "diagnostics",
+    "reference": "reference",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_LATE[name]}")
+    value = module if name == _LATE[name] else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

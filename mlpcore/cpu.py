@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The machine: instruction set and threads.
+
+The environment is read once, at import: ``MLPCORE_ISA=generic|avx2|avx512|neon`` lowers the choice
+of the instruction set, ``MLPCORE_NUM_THREADS`` sets the number of threads.
+"""
+
+from __future__ import annotations
+
+from . import _core
+from ._validation import check_n_threads
+
+
+def isa() -> str:
+    """Return the instruction set in use.
+
+    Returns
+    -------
+    str
+        ``"generic"``, ``"avx2"``, ``"avx512"`` or ``"neon"``.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> mlpcore.cpu.isa() in mlpcore.cpu.available_isas()
+    True
+    """
+    return _core.isa()
+
+
+def available_isas() -> tuple[str, ...]:
+    """Return the instruction sets that this machine can run.
+
+    Returns
+    -------
+    tuple of str
+        ``"generic"`` is always one of them.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> "generic" in mlpcore.cpu.available_isas()
+    True
+    """
+    return _core.available_isas()
+
+
+def set_n_threads(n_threads: int) -> None:
+    """Set how many threads may work on one call.
+
+    Parameters
+    ----------
+    n_threads : int
+        From 1 to 256. Small work is done by fewer threads; no result depends on their number.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `n_threads` is out of range or no integer.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> before = mlpcore.get_n_threads()
+    >>> mlpcore.set_n_threads(1)
+    >>> mlpcore.get_n_threads()
+    1
+    >>> mlpcore.set_n_threads(before)
+    """
+    _core.set_default_n_threads(check_n_threads(n_threads))
+
+
+def get_n_threads() -> int:
+    """Return how many threads may work on one call.
+
+    Returns
+    -------
+    int
+        What `set_n_threads` set; before that ``MLPCORE_NUM_THREADS``, or else the number of
+        processors that this process may use.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> mlpcore.get_n_threads() >= 1
+    True
+    """
+    return _core.default_n_threads()

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What training was like, epoch by epoch."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class History(list[dict[str, Any]]):
+    """A list of dictionaries, one for each epoch.
+
+    The keys of a row are ``epoch`` (int, from 1), ``loss`` (float), ``seconds`` (float: what the
+    epoch's updates took, without validation and callbacks), ``validation_loss`` (float, where
+    validation data were given), and whatever a callback added.
+
+    Examples
+    --------
+    >>> history = History([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}])
+    >>> [row["loss"] for row in history]
+    [0.5, 0.25]
+    """
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the losses against the epoch.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure of pyplot's if not given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from matplotlib.figure import Figure
+        >>> history = History([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}])
+        >>> ax = history.plot(Figure().add_subplot())
+        >>> ax.get_lines()[0].get_ydata().tolist()
+        [0.5, 0.25]
+        """
+        if ax is None:
+            try:
+                import matplotlib.pyplot as plt
+            except ImportError as error:
+                raise ImportError(
+                    "History.plot needs matplotlib: pip install mlpcore[plot]"
+                ) from error
+            ax = plt.subplots()[1]
+        for key, label in (("loss", "training"), ("validation_loss", "validation")):
+            rows = [row for row in self if key in row]
+            if rows:
+                ax.plot([row["epoch"] for row in rows], [row[key] for row in rows], label=label)
+        ax.set_xlabel("epoch")
+        ax.set_ylabel("loss")
+        if self:
+            ax.legend()
+        return ax

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What every loss can do: `Loss`, computed in the core, and `CallableLoss`, a Python function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core
+from ._validation import (
+    as_callable_result,
+    as_predictions,
+    as_sample_weight_of,
+    as_targets_of,
+    check_choice,
+    loss_after,
+)
+from .trace import Trace
+
+Array = NDArray[Any]
+
+
+class Loss(_core.LossKernel):
+    """Base of all losses: ``loss(y_hat, y)`` is the value, ``loss.gradient(y_hat, y)`` dl/dy_hat.
+
+    Attributes
+    ----------
+    name : str
+        The name by which a function takes the loss, such as ``"mse"``.
+    reduction : {"mean", "batch_mean", "sum"}
+        How the terms become one number; see the head of `mlpcore.losses`.
+    """
+
+    __slots__ = ("_arguments", "_reduction")
+
+    name: str
+
+    def __init__(self, kind: str, parameter: float, **arguments: Any) -> None:
+        reduction = check_choice(arguments["reduction"], "reduction", _core.REDUCTIONS)
+        super().__init__(_core.LOSSES[kind], _core.REDUCTIONS[reduction], parameter)
+        self._reduction = reduction
+        self._arguments = arguments
+
+    @property
+    def reduction(self) -> str:  # type: ignore[override]  # the core knows it by a number
+        """How the terms become one number."""
+        return self._reduction
+
+    def __call__(
+        self, y_hat: ArrayLike | Trace, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Value of the loss.
+
+        Parameters
+        ----------
+        y_hat : array_like of shape (N, K), or (K,) for one sample, or Trace
+            Predictions. Of a trace whose net ends in a sigmoid, ``bce`` takes the pre-activation,
+            as ``cross_entropy`` after a softmax does.
+        y : array_like of shape (N, K), or (N,)
+            Targets. With one output a vector (N,) will do; for ``cross_entropy`` it may be integer
+            classes (N,). For one sample the first axis falls away.
+        sample_weight : array_like of shape (N,), optional
+            A weight of 2 equals the row given twice.
+
+        Returns
+        -------
+        float
+            The loss; 0 for an empty batch.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> mlpcore.losses.MSE("sum")([[1.0, 2.0]], [[0.0, 0.0]])
+        5.0
+        """
+        if isinstance(y_hat, Trace):
+            kernel, prediction = self._of_trace(y_hat)
+            single = y_hat.single
+        else:
+            kernel = self
+            prediction, single = as_predictions(y_hat)
+        target, weight = _targets(kernel, prediction, single, y, sample_weight)
+        return kernel.evaluate(prediction, target, weight, None)
+
+    def gradient(
+        self, y_hat: ArrayLike | Trace, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Array:
+        """Gradient of the loss with respect to the predictions, dl/dy_hat.
+
+        Parameters
+        ----------
+        y_hat, y, sample_weight
+            As for the value.
+
+        Returns
+        -------
+        numpy.ndarray of shape (N, K), or (K,) for one sample
+            dl/dy_hat. Where ``l1`` and ``quantile`` have their kink, it is 0.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit.
+
+        Notes
+        -----
+        Of bare probabilities the denominators are kept at half the machine epsilon or above. Of a
+        trace they follow from the pre-activation, down to the smallest normal number, so that
+        ``net.backward(trace, loss.gradient(trace, y))`` does not vanish where an output saturates.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> mlpcore.losses.MSE("sum").gradient([[1.0, 2.0]], [[0.0, 0.0]])
+        array([[2., 4.]])
+        """
+        if isinstance(y_hat, Trace):
+            gradient = self._gradient_of_trace(y_hat, y, sample_weight)
+            return gradient[0] if y_hat.single else gradient
+        prediction, single = as_predictions(y_hat)
+        target, weight = _targets(self, prediction, single, y, sample_weight)
+        gradient = np.empty_like(prediction)
+        self.evaluate(prediction, target, weight, gradient)
+        return gradient[0] if single else gradient
+
+    def _of_trace(self, trace: Trace) -> tuple[_core.LossKernel, Array]:
+        """The loss as the core computes it for the trace's net, and what it takes: z or y_hat."""
+        loss = loss_after(trace.net, self)
+        output_activation = _core.ACTIVATIONS[trace.net.activations[-1]]
+        kind, on_pre_activation = _core.fused_loss(loss.kind, output_activation)
+        if not on_pre_activation:
+            return loss, trace.records[3][-1]
+        reduction = _core.REDUCTIONS[self._reduction]
+        return _core.LossKernel(kind, reduction, self.parameter), trace.records[2][-1]
+
+    def _gradient_of_trace(
+        self, trace: Trace, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> Array:
+        kernel, prediction = self._of_trace(trace)
+        output, derivative = trace.records[3][-1], trace.records[4][-1]
+        fused = prediction is not output
+        if fused and derivative is None:
+            kernel, prediction = loss_after(trace.net, self), output
+        target, weight = _targets(kernel, prediction, trace.single, y, sample_weight)
+        gradient = np.empty_like(output)
+        kernel.evaluate(prediction, target, weight, gradient)
+        if fused:
+            limits = np.finfo(output.dtype)
+            with np.errstate(over="ignore", invalid="ignore"):
+                if derivative is None:
+                    # Softmax: the core has divided by no less than half the epsilon.
+                    gradient *= np.maximum(output, limits.eps / 2)
+                    gradient /= np.maximum(output, limits.smallest_normal)
+                else:
+                    # Sigmoid: from dl/dz, since y_hat (1 - y_hat) is 0 where y_hat rounds to 1.
+                    gradient /= np.maximum(derivative, limits.smallest_normal)
+        return gradient
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Loss):
+            return NotImplemented
+        return type(self) is type(other) and self._arguments == other._arguments
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self._arguments.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (type(self), self._arguments)
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self._arguments.items())
+        return f"{type(self).__name__}({arguments})"
+
+
+class CallableLoss:
+    """A loss that is a Python function ``f(y_hat, y) -> (value, dl_dy_hat)``.
+
+    Every function that takes a loss makes one of a callable.
+
+    Parameters
+    ----------
+    function : callable
+        Takes y_hat (N, K), read-only, and y as an array of N rows, both for one sample with N = 1.
+        Returns the loss, a number, and its gradient (N, K). There are no sample weights.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> def squared(y_hat, y):
+    ...     return ((y_hat - y) ** 2).sum(), 2 * (y_hat - y)
+    >>> net = mlpcore.MLP([2, 3, 1], seed=0)
+    >>> x, y = [[0.5, -1.0]], [[1.0]]
+    >>> own = net.backward(net.trace(x), squared, y)
+    >>> built_in = net.backward(net.trace(x), mlpcore.losses.MSE("sum"), y)
+    >>> bool((own.flat == built_in.flat).all())
+    True
+    """
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return str(getattr(self.function, "__name__", type(self.function).__name__))
+
+    def __call__(
+        self, y_hat: ArrayLike | Trace, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Value of the loss, as of `Loss`."""
+        prediction, target, _ = self._arrays(y_hat, y)
+        return self.evaluate(prediction, target, sample_weight, None)
+
+    def gradient(
+        self, y_hat: ArrayLike | Trace, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Array:
+        """Gradient dl/dy_hat, as of `Loss`."""
+        prediction, target, single = self._arrays(y_hat, y)
+        gradient = np.empty_like(prediction)
+        self.evaluate(prediction, target, sample_weight, gradient)
+        return gradient[0] if single else gradient
+
+    def evaluate(
+        self, prediction: Array, target: Array, sample_weight: Any, gradient: Array | None
+    ) -> float:
+        """What a built-in loss does in the core: return the value, write the gradient (N, K)."""
+        shown = prediction.view()
+        shown.flags.writeable = False
+        result = self.function(shown, target)
+        value, dl_dy_hat = as_callable_result(result, prediction, sample_weight)
+        if gradient is not None:
+            gradient[...] = dl_dy_hat
+        return value
+
+    def _arrays(self, y_hat: ArrayLike | Trace, y: ArrayLike) -> tuple[Array, Array, bool]:
+        if isinstance(y_hat, Trace):
+            prediction, single = y_hat.records[3][-1], y_hat.single
+        else:
+            prediction, single = as_predictions(y_hat)
+        n_samples, n_outputs = prediction.shape
+        target = as_targets_of(prediction.dtype, n_outputs, y, n_samples, self, single)
+        return prediction, target, single
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CallableLoss):
+            return NotImplemented
+        return bool(self.function == other.function)
+
+    def __hash__(self) -> int:
+        return hash(self.function)
+
+    def __repr__(self) -> str:
+        return f"CallableLoss({self.name})"
+
+
+def _targets(
+    kernel: _core.LossKernel, prediction: Array, single: bool, y: Any, sample_weight: Any
+) -> tuple[Array, Array | None]:
+    n_samples, n_outputs = prediction.shape
+    target = as_targets_of(prediction.dtype, n_outputs, y, n_samples, kernel, single)
+    return target, as_sample_weight_of(prediction.dtype, sample_weight, n_samples)
+
+
+def _remade(cls: type[Loss], arguments: dict[str, Any]) -> Loss:
+    return cls(**arguments)

@@ -1,0 +1,538 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The multi-layer perceptron: what a net does. What it is stands in `topology`.
+
+Methods that live in other modules are thin and import them late, so that ``import mlpcore`` stays
+quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core
+from ._validation import (
+    as_loss,
+    as_optimizer,
+    as_output,
+    as_rows,
+    as_sample_weight,
+    as_targets,
+)
+from ._validation import (
+    n_threads as checked_n_threads,
+)
+from .topology import Topology
+
+if TYPE_CHECKING:
+    from .callbacks import Callback, EarlyStopping
+    from .chain import Chain
+    from .diagnostics import GradientReport
+    from .history import History
+    from .losses import CallableLoss, Loss
+    from .optimizers import Optimizer
+    from .trace import Gradients, Trace
+
+    LossLike: TypeAlias = str | Loss | CallableLoss | Callable[..., Any]
+
+Array = NDArray[Any]
+
+
+class MLP(Topology):
+    """A multi-layer perceptron: layer after layer ``activation(x @ weight.T + bias)``.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Inputs, hidden layers and outputs, ``(D, ..., K)``: at least two sizes, each at least 1.
+    activations : str or sequence of str, default="relu"
+        One name per layer, of ``identity relu leaky_relu elu gelu silu softplus tanh sigmoid``, and
+        on the last layer also ``softmax``. A single name is that of every hidden layer, and the
+        output's is then ``identity``.
+    dtype : {"float32", "float64"}, default="float32"
+        Precision of the parameters, of every computation and of every result.
+    seed : int, optional
+        Seed of the first weights, in [0, 2**64); None draws one from the operating system.
+    init : str, default="auto"
+        How the weights start, a name of `mlpcore.initializers`; the biases start at zero.
+    bias : bool, default=True
+        Whether the layers have biases.
+
+    Attributes
+    ----------
+    parameters : numpy.ndarray of shape (P,)
+        All parameters in one array: live, writable, contiguous, 64-byte aligned.
+    weights : tuple of numpy.ndarray
+        Weight of each layer, (n_outputs, n_inputs): a live view of `parameters`.
+    biases : tuple of numpy.ndarray or None
+        Bias of each layer, (n_outputs,): a live view of `parameters`; None without biases.
+    sizes, activations, dtype, has_bias
+        The topology; it does not change.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of its range or of a wrong kind.
+    MemoryError
+        If there is no memory for the parameters.
+
+    Notes
+    -----
+    In memory a layer's weight lies as (n_inputs, n_outputs), before its bias; `weights` are the
+    transposed views. To replace parameters, write into them: ``net.parameters[:] = values``.
+
+    Two nets are equal when their topologies are and every parameter has the same bits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mlpcore
+    >>> net = mlpcore.MLP([2, 20, 5], activations=["relu", "identity"], seed=0)
+    >>> net(np.zeros((3, 2))).shape
+    (3, 5)
+    >>> net.weights[0].shape, net.biases[0].shape, net.n_parameters
+    ((20, 2), (20,), 165)
+    >>> net.biases[1][:] = 1.0
+    >>> net(np.zeros(2))
+    array([1., 1., 1., 1., 1.], dtype=float32)
+    """
+
+    __slots__ = ()
+
+    def _forward_checked(self, x: Any, out: Any, n_threads: Any) -> Array:
+        """What `__call__` and `forward` do with arguments that the core cannot take as they are."""
+        threads = checked_n_threads(n_threads)
+        rows, single = as_rows(self, x)
+        n_samples = rows.shape[0]
+        if out is not None:
+            as_output(self, out, n_samples, single)
+        result = np.empty((n_samples, self._sizes[-1]), self._dtype)
+        self._forward_rows(rows, result, threads)
+        if single:
+            result = result[0]
+        if out is None:
+            return result
+        # By way of a result of our own: out may be strided, or overlap x or the parameters.
+        out[...] = result
+        return out  # type: ignore[no-any-return]
+
+    def trace(self, x: ArrayLike) -> Trace:
+        """Forward pass that keeps every intermediate, and the parameters it was made with.
+
+        Parameters
+        ----------
+        x : array_like of shape (N, D) or (D,)
+            Samples as rows, or one sample.
+
+        Returns
+        -------
+        Trace
+            With ``.output`` and, for each layer, ``.layers[l].input .pre_activation .output
+            .activation_derivative``. It is not changed by a later update of the net.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `x` does not have D columns or is no array of real numbers.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 3, 1], seed=0)
+        >>> trace = net.trace([[0.5, -1.0]])
+        >>> trace.layers[0].pre_activation.shape, trace.output.shape
+        ((1, 3), (1, 1))
+        """
+        from .trace import trace
+
+        return trace(self, x)
+
+    def backward(
+        self,
+        trace: Trace,
+        loss_or_cotangent: LossLike | ArrayLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Gradients:
+        """Gradients of a loss, or of any cotangent, from a trace.
+
+        Parameters
+        ----------
+        trace : Trace
+            From `MLP.trace`; its parameters count, not those that the net has now.
+        loss_or_cotangent : str, Loss, callable, or array_like of shape (N, K)
+            A loss with its targets `y`; or a cotangent dl/dy_hat, of the shape of the output.
+        y : array_like of shape (N, K), or of shape (N,), optional
+            Targets of the loss, as for `train_step`.
+        sample_weight : array_like of shape (N,), optional
+            Weights of the loss's samples; a weight of 2 equals the row given twice.
+
+        Returns
+        -------
+        Gradients
+            ``.flat``, ``.weights``, ``.biases``, ``.inputs``. They are new at every call, and the
+            caller's.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the trace is of another topology, or an argument does not fit.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 3, 1], seed=0)
+        >>> x, y = [[0.5, -1.0]], [[1.0]]
+        >>> trace = net.trace(x)
+        >>> loss = mlpcore.losses.MSE()
+        >>> gradients = net.backward(trace, loss, y)
+        >>> same = net.backward(trace, loss.gradient(trace.output, y))
+        >>> bool((gradients.flat == same.flat).all())
+        True
+        """
+        from .trace import backward
+
+        return backward(self, trace, loss_or_cotangent, y, sample_weight)
+
+    def train_step(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: LossLike,
+        optimizer: Optimizer,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """One update from one batch: forward, loss, backward and step in one trip into C.
+
+        The bits are those of `trace`, `backward` and ``optimizer.step`` one after the other.
+
+        Parameters
+        ----------
+        x : array_like of shape (N, D) or (D,)
+            Samples as rows, or one sample.
+        y : array_like of shape (N, K), or (N,)
+            Targets. With one output a vector (N,) will do; for the loss ``cross_entropy`` it may be
+            integer classes (N,). For one sample the first axis falls away.
+        loss : str, Loss or callable
+            A name or an instance of `mlpcore.losses`, or ``f(y_hat, y) -> (value, dl_dy_hat)``.
+        optimizer : Optimizer
+            Such as ``mlpcore.Adam()``; it keeps its state from step to step.
+        sample_weight : array_like of shape (N,), optional
+            A weight of 2 equals the row given twice.
+
+        Returns
+        -------
+        float
+            The loss before the update.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss or a gradient is not finite; the parameters and the optimizer are then as
+            they were before the call.
+        ValueError, TypeError
+            If an argument does not fit.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 8, 1], seed=0)
+        >>> x, y = [[0.0, 1.0], [1.0, 0.0]], [[1.0], [-1.0]]
+        >>> adam = mlpcore.Adam(1e-2)
+        >>> values = [net.train_step(x, y, "mse", adam) for _ in range(50)]
+        >>> values[-1] < values[0]
+        True
+        """
+        checked_loss = as_loss(self, loss)
+        as_optimizer(optimizer)
+        rows, single = as_rows(self, x)
+        n_samples = rows.shape[0]
+        target = as_targets(self, y, n_samples, checked_loss, single)
+        weight = as_sample_weight(self, sample_weight, n_samples)
+        if isinstance(checked_loss, _core.LossKernel):
+            status, value = self._train_step(
+                rows, target, weight, checked_loss, optimizer, _core.default_n_threads()
+            )
+        else:
+            status, value = self._train_step_callable(
+                rows, target, weight, checked_loss, optimizer, _core.default_n_threads()
+            )
+        if status == _core.NOT_FINITE:
+            raise FloatingPointError(
+                f"the loss ({value}) or a gradient is not finite; the parameters were not updated"
+            )
+        return value
+
+    def _train_step_callable(
+        self,
+        rows: Array,
+        target: Array,
+        weight: Array | None,
+        loss: CallableLoss,
+        optimizer: Optimizer,
+        n_threads: int,
+    ) -> tuple[int, float]:
+        """`_train_step` for a loss that is a Python function."""
+        from .trace import backward, trace
+
+        made = trace(self, rows, n_threads=n_threads)
+        cotangent = np.empty_like(made.output)
+        value = loss.evaluate(made.output, target, weight, cotangent)
+        gradients = backward(self, made, cotangent, n_threads=n_threads).flat
+        if not (np.isfinite(value) and np.isfinite(gradients).all()):
+            return _core.NOT_FINITE, value
+        optimizer.apply(self, gradients, n_threads)
+        return _core.OK, value
+
+    def fit(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: LossLike,
+        optimizer: Optimizer,
+        *,
+        epochs: int,
+        batch_size: int = 32,
+        validation: tuple[ArrayLike, ArrayLike] | None = None,
+        early_stopping: EarlyStopping | None = None,
+        callbacks: Iterable[Callback] = (),
+        progress: bool | None = False,
+        sample_weight: ArrayLike | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+    ) -> History:
+        """Train for a number of epochs, in mini-batches.
+
+        A thin call of `Trainer`, which has more to say about each argument and which training can
+        be continued with.
+
+        Parameters
+        ----------
+        x : array_like of shape (N, D)
+            Rows to learn from.
+        y : array_like of shape (N, K), or (N,)
+            Targets, as for `train_step`.
+        loss : str, Loss or callable
+            As for `train_step`.
+        optimizer : Optimizer
+            Such as ``mlpcore.Adam()``.
+        epochs : int
+            How often every row is used.
+        batch_size : int, default=32
+            Rows of a mini-batch. The last one of an epoch may be smaller, and is used.
+        validation : tuple of (x, y), optional
+            Rows that are not learnt from; their loss goes into the history.
+        early_stopping : EarlyStopping, optional
+            Stops when a loss no longer gets smaller.
+        callbacks : iterable of callable, optional
+            Each is called after every epoch; returning True stops.
+        progress : bool or None, default=False
+            Whether to show a progress bar; None shows it on a terminal alone.
+        sample_weight : array_like of shape (N,), optional
+            A weight of 2 equals the row given twice.
+        shuffle : bool, default=True
+            Whether each epoch takes the rows in a new order.
+        seed : int, default=0
+            Where these orders come from.
+
+        Returns
+        -------
+        History
+            One row for each epoch.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss or a gradient is no longer finite; the message names epoch and step, and the
+            net has the parameters before that step.
+        ValueError, TypeError
+            If an argument does not fit, or the data are not finite.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 8, 1], seed=0)
+        >>> x, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+        >>> history = net.fit(x, y, loss="mse", optimizer=mlpcore.Adam(0.01), epochs=100)
+        >>> history[-1]["loss"] < history[0]["loss"]
+        True
+        """
+        from .trainer import Trainer
+
+        trainer = Trainer(self, loss, optimizer, batch_size, shuffle=shuffle, seed=seed)
+        return trainer.fit(
+            x,
+            y,
+            epochs=epochs,
+            validation=validation,
+            early_stopping=early_stopping,
+            callbacks=callbacks,
+            progress=progress,
+            sample_weight=sample_weight,
+        )
+
+    def value_and_grad(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: LossLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> tuple[float, Gradients]:
+        """Loss of a batch and its gradients, in one trip into C.
+
+        Parameters
+        ----------
+        x, y, loss, sample_weight
+            As for `train_step`.
+
+        Returns
+        -------
+        value : float
+            The loss.
+        gradients : Gradients
+            dl/dparameters and dl/dx; new at every call.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 3, 1], seed=0)
+        >>> value, gradients = net.value_and_grad([[0.5, -1.0]], [[1.0]], "mse")
+        >>> gradients.weights[0].shape, gradients.inputs.shape
+        ((3, 2), (1, 2))
+        """
+        from .derivatives import value_and_grad
+
+        return value_and_grad(self, x, y, loss, sample_weight)
+
+    def vjp(self, x: ArrayLike, cotangent: ArrayLike) -> Gradients:
+        """Gradients for any dl/dy_hat: the transposed Jacobian of the net times a cotangent.
+
+        Parameters
+        ----------
+        x : array_like of shape (N, D) or (D,)
+            Samples as rows, or one sample.
+        cotangent : array_like of shape (N, K) or (K,)
+            dl/dy_hat, of the shape of the output.
+
+        Returns
+        -------
+        Gradients
+            Of the sum of ``cotangent * net(x)``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 2], seed=0)
+        >>> gradients = net.vjp([0.5, -1.0], [1.0, 0.0])
+        >>> bool((gradients.inputs == net.weights[0][0]).all())
+        True
+        """
+        from .derivatives import vjp
+
+        return vjp(self, x, cotangent)
+
+    def chain(self, x: ArrayLike, y: ArrayLike, loss: LossLike) -> Chain:
+        """Every quantity and every derivative of the chain rule, by name.
+
+        Parameters
+        ----------
+        x, y, loss
+            As for `train_step`.
+
+        Returns
+        -------
+        Chain
+            A mapping: the values ``x z1 z2 ... y_hat l``, local factors such as ``dz2/dz1``,
+            accumulated ones such as ``dl/dz1``, and the parameters' gradients such as ``dl/dW1``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 3, 1], seed=0)
+        >>> chain = net.chain([0.5, -1.0], [1.0], "mse")
+        >>> chain["dl/dW1"].shape, chain["dz2/dz1"].shape
+        ((3, 2), (3,))
+        """
+        from .chain import chain
+
+        return chain(self, x, y, loss)
+
+    def gradient_report(self, x: ArrayLike, y: ArrayLike, loss: LossLike) -> GradientReport:
+        """How gradients fare from layer to layer: norms, saturated and dead units, a diagnosis.
+
+        Parameters
+        ----------
+        x, y, loss
+            As for `train_step`.
+
+        Returns
+        -------
+        GradientReport
+            ``.layers[l]`` with the figures, ``.diagnosis`` in words; ``str()`` is a table.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 3, 1], seed=0)
+        >>> report = net.gradient_report([[0.5, -1.0]], [[1.0]], "mse")
+        >>> len(report.layers)
+        2
+        """
+        from .diagnostics import gradient_report
+
+        return gradient_report(self, x, y, loss)
+
+    def explain(self, loss: LossLike, format: Literal["text", "markdown", "latex"] = "text") -> str:
+        """The tables of the chain rule for this net and a loss.
+
+        Parameters
+        ----------
+        loss : str, Loss or callable
+            As for `train_step`.
+        format : {"text", "markdown", "latex"}, default="text"
+            How the tables are drawn.
+
+        Returns
+        -------
+        str
+            Layers with their shapes; every gradient by the chain rule, with order and transposes
+            right; every local derivative.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 3, 1])
+        >>> "dl/dW1" in net.explain("mse")
+        True
+        """
+        from .explain import explain
+
+        return explain(self, loss, format)

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Optimizers: rules that turn gradients g into an update of the parameters p.
+
+An optimizer keeps its state, a step count and moments, from step to step. It belongs to the net
+that it updated first, until `reset`; a copy, or what a pickle brings back, belongs to the net that
+it updates next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core
+from ._validation import (
+    as_gradients,
+    as_moment,
+    as_network,
+    check_in_range,
+    check_momentum,
+    check_n_steps,
+)
+
+if TYPE_CHECKING:
+    from .mlp import MLP
+    from .trace import Gradients
+
+# The core's attributes; the classes below show them with checks.
+_KERNEL = vars(_core.OptimizerKernel)
+
+
+def _settable(name: str, *, include_low: bool, doc: str) -> Any:
+    def assign(optimizer: Optimizer, value: float) -> None:
+        checked = check_in_range(value, name, 0.0, include_low=include_low)
+        _KERNEL[name].__set__(optimizer, checked)
+
+    return property(_KERNEL[name].__get__, assign, doc=doc)
+
+
+def _fixed(name: str, doc: str) -> Any:
+    # Read-only: the moments that exist have been made with it.
+    return property(_KERNEL[name].__get__, doc=doc)
+
+
+class Optimizer(_core.OptimizerKernel):
+    """Base of all optimizers: ``optimizer.step(net, gradients)`` makes one update.
+
+    Attributes
+    ----------
+    learning_rate : float
+        Length of a step; above 0. It may be set at any time.
+    weight_decay : float
+        How strongly parameters are drawn to zero; 0 or above. It may be set at any time.
+    n_steps : int
+        Updates made.
+    """
+
+    __slots__ = ()
+
+    # The constructor's arguments, in order.
+    _hyperparameters: tuple[str, ...]
+
+    learning_rate: float = _settable(
+        "learning_rate", include_low=False, doc="Length of a step; above 0."
+    )
+    weight_decay: float = _settable(
+        "weight_decay", include_low=True, doc="How strongly parameters are drawn to zero."
+    )
+
+    def step(self, net: MLP, gradients: Gradients | ArrayLike) -> None:
+        """Update the parameters of `net` once, in place.
+
+        Parameters
+        ----------
+        net : MLP
+            Always the same, until `reset`.
+        gradients : Gradients, or array_like of shape (P,)
+            As `MLP.backward` gives them.
+
+        Raises
+        ------
+        FloatingPointError
+            If a gradient is not finite; nothing was updated then.
+        ValueError, TypeError
+            If the gradients are not those of such a net, or the optimizer belongs to another one.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([1, 1], init="zeros")
+        >>> mlpcore.SGD(0.5).step(net, [1.0, -1.0])
+        >>> net.parameters
+        array([-0.5,  0.5], dtype=float32)
+        """
+        flat = as_gradients(as_network(net), gradients)
+        if not np.isfinite(flat).all():
+            raise FloatingPointError("a gradient is not finite; the parameters were not updated")
+        self.apply(net, flat, _core.default_n_threads())
+
+    def reset(self) -> None:
+        """Forget the step count and the moments, and with them the net.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> adam = mlpcore.Adam()
+        >>> adam.step(mlpcore.MLP([1, 1]), [1.0, 1.0])
+        >>> adam.reset()
+        >>> adam.n_steps
+        0
+        """
+        super().reset()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        arguments = {name: getattr(self, name) for name in self._hyperparameters}
+        state = (self.n_steps, self.first_moment, self.second_moment)
+        return _remade, (type(self), arguments, state)
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._hyperparameters)
+        return f"{type(self).__name__}({arguments})"
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum if wanted.
+
+    With d = g + weight_decay * p and the velocity v = momentum * v + d, the update is
+    p = p - learning_rate * v; with `nesterov` it is p - learning_rate * (d + momentum * v) [1]_.
+
+    Parameters
+    ----------
+    learning_rate : float, default=0.01
+        Length of a step; above 0.
+    momentum : float, default=0.0
+        Share of the velocity that is kept, in [0, 1).
+    nesterov : bool, default=False
+        Whether to look ahead along the velocity; needs a momentum above 0.
+    weight_decay : float, default=0.0
+        L2 penalty, added to the gradient; 0 or above.
+
+    References
+    ----------
+    .. [1] I. Sutskever, J. Martens, G. Dahl, G. Hinton, "On the importance of initialization and
+       momentum in deep learning", ICML 2013. The learning rate stands outside the velocity, as in
+       PyTorch.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> net = mlpcore.MLP([1, 1], init="zeros")
+    >>> sgd = mlpcore.SGD(0.5, momentum=0.5)
+    >>> for _ in range(2):
+    ...     sgd.step(net, [1.0, 0.0])
+    >>> net.parameters
+    array([-1.25,  0.  ], dtype=float32)
+    """
+
+    __slots__ = ()
+    _hyperparameters = ("learning_rate", "momentum", "nesterov", "weight_decay")
+
+    momentum: float = _fixed("momentum", "Share of the velocity that is kept.")
+    nesterov: bool = _fixed("nesterov", "Whether to look ahead along the velocity.")
+
+    def __init__(
+        self,
+        learning_rate: float = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__("sgd")
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        checked_momentum, checked_nesterov = check_momentum(momentum, nesterov)
+        _KERNEL["momentum"].__set__(self, checked_momentum)
+        _KERNEL["nesterov"].__set__(self, checked_nesterov)
+
+
+class Adam(Optimizer):
+    """Adam: steps scaled by running moments of the gradient.
+
+    With d = g + weight_decay * p and t counting from 1, m = beta1 * m + (1 - beta1) * d and
+    v = beta2 * v + (1 - beta2) * d^2, the update is
+    p = p - learning_rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon) [1]_.
+
+    Parameters
+    ----------
+    learning_rate : float, default=0.001
+        Length of a step; above 0.
+    beta1, beta2 : float, default=0.9 and 0.999
+        Shares of the first and of the second moment that are kept, in [0, 1).
+    epsilon : float, default=1e-8
+        Keeps the denominator from zero; above 0.
+    weight_decay : float, default=0.0
+        L2 penalty, added to the gradient; 0 or above. See `AdamW` for decay apart from it.
+
+    References
+    ----------
+    .. [1] D. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> net = mlpcore.MLP([1, 1], init="zeros")
+    >>> mlpcore.Adam(0.5).step(net, [100.0, -0.01])
+    >>> net.parameters.round(3)
+    array([-0.5,  0.5], dtype=float32)
+    """
+
+    __slots__ = ()
+    _hyperparameters = ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay")
+    _kind = "adam"
+
+    beta1: float = _fixed("beta1", "Share of the first moment that is kept.")
+    beta2: float = _fixed("beta2", "Share of the second moment that is kept.")
+    epsilon: float = _fixed("epsilon", "Keeps the denominator from zero.")
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(self._kind)
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        _KERNEL["beta1"].__set__(self, check_in_range(beta1, "beta1", 0.0, 1.0))
+        _KERNEL["beta2"].__set__(self, check_in_range(beta2, "beta2", 0.0, 1.0))
+        epsilon = check_in_range(epsilon, "epsilon", 0.0, include_low=False)
+        _KERNEL["epsilon"].__set__(self, epsilon)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay.
+
+    As `Adam` with d = g, and each step begins with p = p - learning_rate * weight_decay * p [1]_.
+
+    Parameters
+    ----------
+    learning_rate : float, default=0.001
+        Length of a step; above 0.
+    beta1, beta2 : float, default=0.9 and 0.999
+        Shares of the first and of the second moment that are kept, in [0, 1).
+    epsilon : float, default=1e-8
+        Keeps the denominator from zero; above 0.
+    weight_decay : float, default=0.01
+        Share of the parameters that a step of length 1 takes away; 0 or above.
+
+    References
+    ----------
+    .. [1] I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019. The decay
+       is scaled by the learning rate, as in PyTorch.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> net = mlpcore.MLP([1, 1], init="zeros")
+    >>> net.parameters[:] = 2.0
+    >>> mlpcore.AdamW(0.5, weight_decay=0.5).step(net, [0.0, 0.0])
+    >>> net.parameters
+    array([1.5, 1.5], dtype=float32)
+    """
+
+    __slots__ = ()
+    _kind = "adamw"
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(learning_rate, beta1, beta2, epsilon, weight_decay)
+
+
+def _remade(
+    cls: type[Optimizer],
+    arguments: dict[str, Any],
+    state: tuple[int, NDArray[Any] | None, NDArray[Any] | None],
+) -> Optimizer:
+    """An optimizer with a state of its own, for copies and pickles."""
+    n_steps, first_moment, second_moment = state
+    optimizer = cls(**arguments)
+    optimizer.n_steps = check_n_steps(n_steps)
+    optimizer.first_moment = as_moment(first_moment, "first_moment")
+    optimizer.second_moment = as_moment(second_moment, "second_moment")
+    return optimizer

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The intermediates of a forward pass, and the gradients that a backward pass makes of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core
+from ._validation import (
+    as_cotangent,
+    as_loss,
+    as_rows,
+    as_sample_weight,
+    as_targets,
+    as_trace,
+    is_loss,
+)
+from ._validation import (
+    n_threads as checked_n_threads,
+)
+from .topology import layer_views
+
+if TYPE_CHECKING:
+    from .mlp import MLP, LossLike
+
+Array = NDArray[Any]
+
+# Parameters, samples, and of each layer pre-activation, output and activation's derivative: what
+# the core takes, always as a batch. Softmax has no elementwise derivative: None.
+_Records = tuple[Array, Array, list[Array], list[Array], list[Any]]
+
+
+class LayerTrace:
+    """What one layer of a `Trace` computed.
+
+    Attributes
+    ----------
+    input : numpy.ndarray of shape (N, n_inputs)
+        Input of the layer: the output of the one before, or the net's.
+    pre_activation : numpy.ndarray of shape (N, n_outputs)
+        ``input @ weight.T + bias``.
+    output : numpy.ndarray of shape (N, n_outputs)
+        ``activation(pre_activation)``.
+    activation_derivative : numpy.ndarray of shape (N, n_outputs), or (N, n_outputs, n_outputs)
+        d output / d pre_activation: elementwise, it is the diagonal; softmax's is whole.
+
+    Notes
+    -----
+    For a single sample the first axis falls away. The arrays are read-only.
+    """
+
+    __slots__ = ("_activation_derivative", "input", "output", "pre_activation")
+
+    def __init__(
+        self,
+        input: Array,
+        pre_activation: Array,
+        output: Array,
+        activation_derivative: Array | None,
+    ) -> None:
+        self.input = input
+        self.pre_activation = pre_activation
+        self.output = output
+        self._activation_derivative = activation_derivative
+
+    @property
+    def activation_derivative(self) -> Array:
+        """d output / d pre_activation."""
+        if self._activation_derivative is None:
+            self._activation_derivative = _softmax_jacobian(self.output)
+        return self._activation_derivative
+
+    def __repr__(self) -> str:
+        return f"LayerTrace(input {self.input.shape}, output {self.output.shape})"
+
+
+class Trace:
+    """A forward pass with every intermediate; `MLP.trace` makes it.
+
+    Attributes
+    ----------
+    net : MLP
+        The net that made it.
+    parameters : numpy.ndarray of shape (P,)
+        A copy of the net's parameters at the time: what the gradients belong to.
+    input : numpy.ndarray of shape (N, D)
+        A copy of the samples.
+    output : numpy.ndarray of shape (N, K)
+        The net's output.
+    layers : tuple of LayerTrace
+        ``.input``, ``.pre_activation``, ``.output`` and ``.activation_derivative`` of each layer.
+    single : bool
+        Whether the input was one sample (D,); the first axis of all arrays falls away then.
+    n_samples : int
+        Number of samples, N.
+    records : tuple
+        The same arrays as the core takes them, always as a batch.
+
+    Notes
+    -----
+    The arrays are read-only and belong to the trace: neither an update of the net nor a change of
+    the caller's input makes it wrong.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> net = mlpcore.MLP([2, 3, 3], activations=["relu", "softmax"], seed=0)
+    >>> trace = net.trace([0.5, -1.0])
+    >>> trace.output.shape, trace.layers[1].input.shape
+    ((3,), (3,))
+    >>> trace.layers[0].activation_derivative.shape, trace.layers[1].activation_derivative.shape
+    ((3,), (3, 3))
+    """
+
+    __slots__ = ("layers", "net", "parameters", "records", "single")
+
+    def __init__(self, net: MLP, records: _Records, single: bool) -> None:
+        parameters, rows, pre_activations, outputs, activation_derivatives = records
+        for array in (parameters, rows, *pre_activations, *outputs, *activation_derivatives):
+            if array is not None:
+                array.flags.writeable = False
+        self.net = net
+        self.parameters = parameters
+        self.records = records
+        self.single = single
+        inputs = [rows, *outputs[:-1]]
+        self.layers = tuple(
+            LayerTrace(*(self._shown(array) for array in arrays))
+            for arrays in zip(inputs, pre_activations, outputs, activation_derivatives, strict=True)
+        )
+
+    @property
+    def input(self) -> Array:
+        """The samples, (N, D)."""
+        return self.layers[0].input
+
+    @property
+    def output(self) -> Array:
+        """The net's output, (N, K)."""
+        return self.layers[-1].output
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples, N."""
+        return int(self.records[1].shape[0])
+
+    def _shown(self, array: Any) -> Any:
+        return array[0] if self.single and array is not None else array
+
+    def __repr__(self) -> str:
+        return f"Trace(n_samples={self.n_samples}, net={self.net!r})"
+
+
+class Gradients:
+    """Gradients of a loss, of the shapes of what they are gradients of.
+
+    Attributes
+    ----------
+    flat : numpy.ndarray of shape (P,)
+        dl/dparameters, in the layout of ``net.parameters``.
+    weights : tuple of numpy.ndarray
+        dl/dweight of each layer, (n_outputs, n_inputs): views of `flat`.
+    biases : tuple of numpy.ndarray or None
+        dl/dbias of each layer, (n_outputs,): views of `flat`; None without biases.
+    inputs : numpy.ndarray of shape (N, D), or (D,) for one sample
+        dl/dx.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> net = mlpcore.MLP([2, 3, 1], seed=0)
+    >>> gradients = net.backward(net.trace([[0.5, -1.0]]), "mse", [[1.0]])
+    >>> gradients.flat.shape, gradients.weights[0].shape, gradients.inputs.shape
+    ((13,), (3, 2), (1, 2))
+    """
+
+    __slots__ = ("_has_bias", "_sizes", "_views", "flat", "inputs")
+
+    def __init__(self, net: MLP, flat: Array, inputs: Array) -> None:
+        self.flat = flat
+        self.inputs = inputs
+        self._sizes = net.sizes
+        self._has_bias = net.has_bias
+        self._views: tuple[tuple[Array, ...], tuple[Array | None, ...]] | None = None
+
+    @property
+    def weights(self) -> tuple[Array, ...]:
+        """dl/dweight of each layer, (n_outputs, n_inputs): views of `flat`."""
+        return self._layer_views()[0]
+
+    @property
+    def biases(self) -> tuple[Array | None, ...]:
+        """dl/dbias of each layer, (n_outputs,): views of `flat`; None without biases."""
+        return self._layer_views()[1]
+
+    def _layer_views(self) -> tuple[tuple[Array, ...], tuple[Array | None, ...]]:
+        # Made when asked for: an optimizer needs the flat vector alone.
+        if self._views is None:
+            self._views = layer_views(self.flat, self._sizes, self._has_bias)
+        return self._views
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self.flat, self.inputs, self._sizes, self._has_bias
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.flat, self.inputs, self._sizes, self._has_bias = state
+        self._views = None  # a copied view would no longer be one
+
+    def __repr__(self) -> str:
+        return f"Gradients(flat {self.flat.shape}, inputs {self.inputs.shape})"
+
+
+def trace(net: MLP, x: ArrayLike, *, n_threads: int | None = None) -> Trace:
+    """Forward pass that keeps every intermediate; see `MLP.trace`."""
+    rows, single = as_rows(net, x)
+    rows = rows.copy()  # the caller may go on and change x
+    shapes = [(rows.shape[0], n_outputs) for n_outputs in net.sizes[1:]]
+    pre_activations = [np.empty(shape, net.dtype) for shape in shapes]
+    outputs = [np.empty(shape, net.dtype) for shape in shapes]
+    activation_derivatives: list[Any] = [
+        None if activation == "softmax" else np.empty(shape, net.dtype)
+        for activation, shape in zip(net.activations, shapes, strict=True)
+    ]
+    records = (net.parameters.copy(), rows, pre_activations, outputs, activation_derivatives)
+    net._forward_records(*records, checked_n_threads(n_threads))
+    return Trace(net, records, single)
+
+
+def backward(
+    net: MLP,
+    trace: Trace,
+    loss_or_cotangent: LossLike | ArrayLike,
+    y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    *,
+    n_threads: int | None = None,
+) -> Gradients:
+    """Gradients of a loss, or of any cotangent, from a trace; see `MLP.backward`."""
+    as_trace(net, trace)
+    kernel = target = weight = cotangent = None
+    if is_loss(loss_or_cotangent, y, sample_weight):
+        loss = as_loss(net, loss_or_cotangent)
+        target = as_targets(net, y, trace.n_samples, loss, trace.single)
+        weight = as_sample_weight(net, sample_weight, trace.n_samples)
+        if isinstance(loss, _core.LossKernel):
+            kernel = loss
+        else:
+            cotangent = np.empty_like(trace.records[3][-1])
+            loss.evaluate(trace.records[3][-1], target, weight, cotangent)
+    else:
+        cotangent = as_cotangent(net, loss_or_cotangent, trace.n_samples, trace.single)
+    flat = np.empty_like(net.parameters)
+    inputs = np.empty_like(trace.records[1])
+    net._backward_records(
+        *trace.records,
+        cotangent,
+        kernel,
+        target,
+        weight,
+        flat,
+        inputs,
+        None,
+        None,
+        checked_n_threads(n_threads),
+    )
+    return Gradients(net, flat, inputs[0] if trace.single else inputs)
+
+
+def _softmax_jacobian(output: Array) -> Array:
+    """d output_j / d pre_activation_k = output_j ((j = k) - output_k), (..., K, K)."""
+    jacobian = -output[..., :, np.newaxis] * output[..., np.newaxis, :]
+    diagonal = np.arange(output.shape[-1])
+    jacobian[..., diagonal, diagonal] += output
+    jacobian.flags.writeable = False
+    return jacobian

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One extension from all C sources; everything else is in pyproject.toml.
+
+``MLPCORE_SANITIZE=1`` builds it with AddressSanitizer and UndefinedBehaviorSanitizer.
+"""
+
+import os
+import sys
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from glob import glob
+
+import numpy
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer_group
+
+SANITIZE = os.environ.get("MLPCORE_SANITIZE") == "1"
+# setuptools would take a new folder for each editable build; what cannot be mixed stays apart here.
+OBJECTS = f"build/{sysconfig.get_config_var('EXT_SUFFIX').split('.')[1]}{'-sanitize' * SANITIZE}"
+
+
+class BuildChangedInParallel(build_ext):
+    """Compile side by side, and only what changed: setuptools takes all sources, one by one."""
+
+    def build_extension(self, ext):
+        self.build_temp = OBJECTS
+        compile_all = self.compiler.compile
+
+        def compile_changed(sources, output_dir, depends, **options):
+            def compile_one(source):
+                objects = self.compiler.object_filenames([source], output_dir=output_dir)
+                if self.force or newer_group([source, *depends], objects[0]):
+                    compile_all([source], output_dir=output_dir, **options)
+                return objects
+
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                return [path for objects in pool.map(compile_one, sources) for path in objects]
+
+        self.compiler.compile = compile_changed
+        super().build_extension(ext)
+
+
+if sys.platform == "win32":
+    compile_args, link_args, libraries = ["/O2", "/std:c11"], [], []
+else:
+    # No value-changing optimisation: -ffast-math would alter results, and with gcc < 13 even switch
+    # on flush-to-zero for the whole process. Code for one instruction set is chosen in the sources.
+    compile_args = ["-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
+    compile_args += ["-fvisibility=hidden", "-pthread"]
+    link_args, libraries = ["-pthread"], ["m"]
+    if SANITIZE:
+        # -fno-wrapv: CPython's own flags define signed overflow, which would hide it.
+        sanitizers = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+        compile_args += ["-O1", "-g", "-UNDEBUG", "-fno-wrapv", *sanitizers]
+        link_args += sanitizers
+    else:
+        compile_args += ["-O3", "-g0"]
+
+headers = sorted(glob("src_c/**/*.h", recursive=True))
+setup(
+    cmdclass={"build_ext": BuildChangedInParallel},
+    ext_modules=[
+        Extension(
+            "mlpcore._core",
+            sources=["mlpcore/_core.pyx", *sorted(glob("src_c/**/*.c", recursive=True))],
+            depends=["mlpcore/_mlpcore_h.pxd", *headers, "setup.py"],
+            include_dirs=["src_c", numpy.get_include()],
+            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+            extra_compile_args=compile_args,
+            extra_link_args=link_args,
+            libraries=libraries,
+        )
+    ],
+)

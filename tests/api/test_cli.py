@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``python -m mlpcore``."""
+
+import subprocess
+import sys
+
+import pytest
+
+import mlpcore
+from mlpcore import demo
+from mlpcore.__main__ import main
+
+
+def test_info_says_what_runs(capsys):
+    assert main(["info"]) == 0
+    printed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert printed["mlpcore"] == mlpcore.__version__
+    assert printed["threads"] == str(mlpcore.get_n_threads())
+    assert printed["available"] == ", ".join(mlpcore.cpu.available_isas())
+    assert "KiB" in printed["caches"]
+
+
+def test_module_is_a_command():
+    command = [sys.executable, "-m", "mlpcore", "info"]
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert mlpcore.__version__ in finished.stdout
+    assert finished.stderr == ""
+
+
+@pytest.mark.parametrize("style", ["text", "markdown", "latex"])
+def test_explain_prints_the_tables(style, capsys):
+    sizes = ["--sizes", "2,20,5"]
+    assert main(["explain", *sizes, "--activations", "relu,identity", "--format", style]) == 0
+    net = mlpcore.MLP([2, 20, 5], activations=["relu", "identity"])
+    assert capsys.readouterr().out.strip() == net.explain("mse", format=style).strip()
+
+
+def test_explain_takes_one_activation_for_the_hidden_layers(capsys):
+    assert main(["explain", "--sizes", "2,3,3,1", "--activations", "tanh", "--loss", "huber"]) == 0
+    net = mlpcore.MLP([2, 3, 3, 1], activations="tanh")
+    assert capsys.readouterr().out.strip() == net.explain("huber").strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "command"),
+        (["train"], "train"),
+        (["explain", "--activations", "relu"], "--sizes"),
+        (["explain", "--sizes", "2,x", "--activations", "relu"], "2,x"),
+        (["explain", "--sizes", "2", "--activations", "relu"], "sizes"),
+        (["explain", "--sizes", "2,3,1", "--activations", "relu,sine"], "sine"),
+        (["explain", "--sizes", "2,1", "--activations", "relu", "--loss", "bce"], "sigmoid"),
+        (["explain", "--sizes", "2,1", "--activations", "relu", "--loss", "mean"], "mean"),
+        (["explain", "--sizes", "2,1", "--activations", "relu", "--format", "html"], "html"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["sklearn", "matplotlib"])
+def test_demo_says_what_is_missing(module, monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.split(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(["demo"]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "mlpcore[demo]" in output.err
+
+
+@pytest.mark.slow
+def test_demo(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("scikit-learn") == 2 * len(demo.TASKS)
+    assert printed.count("Derivatives of the loss") == len(demo.TASKS)
+    assert (tmp_path / demo.PICTURE).stat().st_size > 0

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* loss_driver_set.h - what loss_driver.c needs of the kernels of one dtype. */
+#include "kernels/simd_math_template.h"
+#include "kernels/elementwise_template.h"
+#include "kernels/loss_template.h"
+#include "kernels/optimizer_template.h"
+
+static const mlp_kernels MLP_REAL(driver_kernels) = {
+    .real_bytes = sizeof(mlp_real),
+    .multiply = MLP_REAL(multiply),
+    .softmax_backward = MLP_REAL(softmax_backward),
+    .loss = MLP_REAL(loss),
+    .all_finite = MLP_REAL(all_finite),
+    .sgd_step = MLP_REAL(sgd_step),
+    .adam_step = MLP_REAL(adam_step),
+};

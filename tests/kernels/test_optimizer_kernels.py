@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The optimizer kernels of every instruction set against the reference, and each other."""
+
+import numpy as np
+import pytest
+from loss_driver import (
+    CANDIDATES,
+    DTYPES,
+    guarded,
+    needs_posix,
+    optimizer_step,
+    wide_isas,
+)
+
+from mlpcore import reference
+
+pytestmark = needs_posix
+
+SIZES = [1, 7, 8, 16, 31, 32, 33, 165]
+N_STEPS = 7
+
+ADAM = {"learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+CASES = [
+    ("sgd", {"learning_rate": 0.1}),
+    ("sgd", {"learning_rate": 0.1, "weight_decay": 0.2}),
+    ("sgd", {"learning_rate": 0.1, "momentum": 0.9}),
+    ("sgd", {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.2}),
+    ("sgd", {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.2, "nesterov": True}),
+    ("adam", ADAM),
+    ("adam", {**ADAM, "weight_decay": 0.2}),
+    ("adam", {**ADAM, "beta1": 0.0, "beta2": 0.5, "epsilon": 0.1}),
+    ("adamw", {**ADAM, "weight_decay": 0.0}),
+    ("adamw", {**ADAM, "weight_decay": 0.2}),
+]
+
+each_isa = pytest.mark.parametrize("isa", CANDIDATES)
+each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+each_case = pytest.mark.parametrize(
+    "case", CASES, ids=lambda case: f"{case[0]}-{'-'.join(map(str, case[1].values()))}"
+)
+
+
+def moments_of(kind, options, n, dtype):
+    """Zeros, for those that this optimizer has."""
+    has_first = kind != "sgd" or options.get("momentum", 0.0) != 0.0
+    has_second = kind != "sgd"
+    return [guarded(np.zeros(n), dtype) if has else None for has in (has_first, has_second)]
+
+
+def run(isa, case, parameters, gradients, n_threads=1):
+    """Parameters and moments after one step for each row of gradients."""
+    kind, options = case
+    parameters = guarded(parameters)
+    moments = moments_of(kind, options, parameters.size, parameters.dtype)
+    for step, gradient in enumerate(gradients):
+        assert optimizer_step(isa, kind, parameters, gradient, moments, options, step, n_threads) == step + 1
+    return parameters, moments
+
+
+@each_isa
+@each_dtype
+@each_case
+def test_steps_match_reference(isa, dtype, case):
+    kind, options = case
+    rng = np.random.default_rng(1)
+    step = {"sgd": reference.sgd_step, "adam": reference.adam_step, "adamw": reference.adamw_step}
+    for n in SIZES:
+        start = rng.normal(size=n).astype(dtype)
+        gradients = [guarded(rng.normal(size=n), dtype) for _ in range(N_STEPS)]
+        got, _ = run(isa, case, start, gradients)
+        theta, state = start.astype(np.float64), {}
+        for gradient in gradients:
+            theta, state = step[kind](theta, gradient, state, **options)
+        # A step moves a parameter by about one: rounding errors are relative to that.
+        np.testing.assert_allclose(got, theta, rtol=0, atol=8 * N_STEPS * np.finfo(dtype).eps)
+
+
+@each_dtype
+@each_case
+def test_instruction_sets_have_the_same_bits(dtype, case):
+    rng = np.random.default_rng(2)
+    for n in SIZES:
+        start = rng.normal(size=n).astype(dtype)
+        gradients = rng.normal(size=(N_STEPS, n)).astype(dtype)
+        results = set()
+        for isa in wide_isas():
+            parameters, moments = run(isa, case, start, gradients)
+            results.add(b"".join(a.tobytes() for a in [parameters, *moments] if a is not None))
+        assert len(results) <= 1
+
+
+@each_isa
+@each_dtype
+@each_case
+def test_threads_do_not_change_bits(isa, dtype, case):
+    n = 3 * 65536 + 1234  # more than three pieces
+    rng = np.random.default_rng(3)
+    start = rng.normal(size=n).astype(dtype)
+    gradients = rng.normal(size=(2, n)).astype(dtype)
+    alone, moments_alone = run(isa, case, start, gradients)
+    shared, moments_shared = run(isa, case, start, gradients, n_threads=3)
+    np.testing.assert_array_equal(shared, alone)
+    for a, b in zip(moments_shared, moments_alone, strict=True):
+        assert (a is None) == (b is None)
+        assert a is None or a.tobytes() == b.tobytes()
+    # The first and the last parameters alone.
+    for part in (slice(0, 5), slice(n - 5, n)):
+        few, _ = run(isa, case, start[part], np.ascontiguousarray(gradients[:, part]))
+        assert few.tobytes() == shared[part].tobytes()
+
+
+@each_isa
+@each_dtype
+def test_velocity_starts_as_the_gradient(isa, dtype):
+    gradient = guarded(np.array([0.3, -1.7, 5.0]), dtype)
+    options = {"learning_rate": 0.0, "momentum": 0.9}
+    _, (velocity, _) = run(isa, ("sgd", options), np.ones(3, dtype), [gradient])
+    assert velocity.tobytes() == gradient.tobytes()
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("step", [0, 1, 2, 9, 999, 10**6, 10**12])
+def test_bias_correction_at_any_step(isa, dtype, step):
+    """From moments m = g and v = g^2 with bias corrections alone, a step is the learning rate."""
+    beta1, beta2, t = 0.9, 0.999, step + 1
+    gradient = guarded(np.array([2.0]), dtype)
+    first = guarded(gradient * (1.0 - beta1**t), dtype)
+    second = guarded(gradient**2 * (1.0 - beta2**t), dtype)
+    # With the moments of step t known, those before it are chosen to give them.
+    first[...] = (first - (1.0 - beta1) * gradient) / beta1
+    second[...] = (second - (1.0 - beta2) * gradient**2) / beta2
+    parameters = guarded(np.zeros(1), dtype)
+    options = {"learning_rate": 0.25, "beta1": beta1, "beta2": beta2, "epsilon": 0.0}
+    got = optimizer_step(isa, "adam", parameters, gradient, (first, second), options, step)
+    assert got == t
+    np.testing.assert_allclose(parameters, [-0.25], rtol=1000 * np.finfo(dtype).eps)
