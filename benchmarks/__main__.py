@@ -18,6 +18,8 @@ def main() -> int:
     output.add_argument("--markdown", action="store_true", help="print the README's table")
     output.add_argument("--json", action="store_true", help="print everything as JSON")
     arguments = parser.parse_args()
+    if arguments.threads < 1:
+        parser.error(f"--threads: expected at least 1, got {arguments.threads}")
 
     # A BLAS reads its number of threads when it is loaded, which importing NumPy does.
     if "numpy" in sys.modules:

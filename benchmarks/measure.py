@@ -20,9 +20,11 @@ from .rivals import MlpcoreNet, NumpyNet
 JOBS = ("forward", "value_and_grad", "sgd_step", "adam_step")
 RIVALS = {"mlpcore": MlpcoreNet, "numpy": NumpyNet}
 
-# float32 against the float64 reference, norm against norm. An update is a small difference of large
+# float32 against the float64 reference, norm against norm. A ReLU whose rounding error takes it
+# across 0 changes the gradient by about 1 / sqrt(units). An update is a small difference of large
 # parameters, and Adam's has the size of the learning rate wherever a gradient is not exactly zero.
-GRADIENT_TOLERANCE = 1e-4
+VALUE_TOLERANCE = 1e-5
+GRADIENT_TOLERANCE = 0.01
 UPDATE_TOLERANCE = 0.05
 LEARNING_RATE = {"sgd_step": 0.1, "adam_step": 1e-3}
 # While they are timed, the parameters should stay where they are.
@@ -92,9 +94,9 @@ def verify(case: Case) -> None:
         net = make(case, parameters, TIMED_LEARNING_RATE)
         y_hat = net.forward(x)
         expected = reference.forward(layers, x)
-        check(rival, "the output", relative_difference(y_hat, expected), GRADIENT_TOLERANCE)
+        check(rival, "the output", relative_difference(y_hat, expected), VALUE_TOLERANCE)
         actual, flat, inputs = net.value_and_grad(x, y)
-        check(rival, "the loss", relative_difference(actual, value), GRADIENT_TOLERANCE)
+        check(rival, "the loss", relative_difference(actual, value), VALUE_TOLERANCE)
         for what, a, b in (
             ("the gradient", flat, gradients.flat),
             ("dl/dx", inputs, gradients.inputs),

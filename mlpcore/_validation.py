@@ -19,16 +19,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import _core
 
 if TYPE_CHECKING:
+    from ._core import Array
     from .losses import CallableLoss, Loss
     from .mlp import MLP
     from .trace import Trace
-
-Array = NDArray[Any]
 
 # Where a mini-batch's order and a net's first weights are drawn, a seed has to fit 64 bits.
 _MAX_SEED = 2**64 - 1
@@ -232,6 +230,8 @@ def as_trace(net: MLP, trace: Any) -> Trace:
 def is_loss(value: Any, y: Any, sample_weight: Any) -> bool:
     """Whether `value` is a loss, which needs targets, or a cotangent, which holds them already."""
     if isinstance(value, str | _core.LossKernel) or callable(value):
+        if y is None and isinstance(value, _core.LossKernel):
+            raise TypeError(f"y: expected the targets of {value!r}, got None")
         if y is None:
             raise TypeError(
                 "cotangent: expected an array of real numbers, or a loss together with y, "
@@ -360,7 +360,8 @@ def as_predictions(y_hat: Any) -> tuple[Array, bool]:
     if array.ndim not in (1, 2) or array.shape[-1] == 0:
         raise ValueError(f"y_hat: expected shape (N, K) or (K,), got {_received(array)}")
     single = array.ndim == 1
-    dtype = np.dtype(np.float32 if array.dtype == np.float32 else np.float64)
+    is_single_precision = array.dtype.newbyteorder("=") == np.float32
+    dtype = np.dtype(np.float32 if is_single_precision else np.float64)
     return converted(array[np.newaxis] if single else array, dtype, "y_hat"), single
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 VANISHING_BELOW = 1e-2
 EXPLODING_ABOVE = 1e2
 
-# Below these shares there is enough left to learn with.
-MANY_SATURATED = 0.5
-MANY_DEAD = 0.25
+# Of saturated entries or dead units: with fewer there is enough left to learn with. Deep relu nets
+# have a quarter of dead units from the start, and learn.
+MANY = 0.5
 
 # A healthy relu unit is off for every second sample: to be off for all of a few means nothing.
 SAMPLES_TO_CALL_DEAD = 16
@@ -50,15 +50,18 @@ def diagnose(
         i
         for i, layer in enumerate(layers)
         if layer.activation in FADES_ON_BOTH_SIDES
-        and layer.saturated >= MANY_SATURATED
+        and layer.saturated >= MANY
         and not (loss_takes_pre_activation and i == len(layers) - 1)
     ]
     if norms[-1] == 0.0:
+        if math.isnan(layers[-1].activation_factor):
+            return "No gradient: dl/dy_hat is 0, as it is where every output equals its target."
         if flat and flat[-1] == len(layers) - 1:
             return _saturated(layers, flat)
-        if layers[-1].dead == 1.0:
-            return "Dead output: the derivative of its activation is 0 for every unit and sample."
-        return "No gradient: dl/dy_hat is 0, as it is where every output equals its target."
+        return (
+            "Dead output: the derivative of its activation is 0 wherever that of the loss is not, "
+            "so that no weight learns."
+        )
     findings = []
     ratio = norms[0] / norms[-1]
     if ratio < VANISHING_BELOW:
@@ -70,7 +73,7 @@ def diagnose(
         )
     if flat:
         findings.append(_saturated(layers, flat))
-    dead = [i for i, layer in enumerate(layers) if layer.dead >= MANY_DEAD]
+    dead = [i for i, layer in enumerate(layers) if layer.dead >= MANY]
     if dead and n_samples >= SAMPLES_TO_CALL_DEAD:
         findings.append(
             f"Dead units: in {_numbered(dead)} {_shares([layers[i].dead for i in dead])} of the "
@@ -95,7 +98,10 @@ def _shrinks(layers: Sequence[LayerReport]) -> str:
         )
     # A factor is unknown (NaN) below a layer that lets nothing through.
     hidden = [layer for layer in layers[:-1] if not math.isnan(layer.activation_factor)]
-    name = min(hidden, key=lambda layer: layer.activation_factor).activation
+    worst = min(hidden, key=lambda layer: layer.activation_factor)
+    if worst.dead == 1.0:
+        return f"{_numbered([layers.index(worst)]).capitalize()} lets nothing through."
+    name = worst.activation
     means = [layer.activation_derivative_mean for layer in hidden if layer.activation == name]
     limit = ", and at most 1/4 anywhere" if name == "sigmoid" else ""
     return (

@@ -21,6 +21,8 @@ from .losses import Loss
 from .mlp import MLP
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from .mlp import LossLike
 
 Array = NDArray[Any]
@@ -100,36 +102,48 @@ class GradientReport:
             )
         return "\n".join([*lines, "", self.diagnosis])
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the norms and the shares of each layer; needs matplotlib.
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the norms and the shares of each layer.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
-            Where to draw; by default a new figure.
+            Where to draw; a new figure of pyplot's if not given.
 
         Returns
         -------
         matplotlib.axes.Axes
             The axes with the norms; the shares have a scale of their own on the right.
 
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
         Examples
         --------
         >>> import mlpcore
+        >>> from matplotlib.figure import Figure
         >>> net = mlpcore.MLP([2, 8, 8, 1], "sigmoid", seed=0)
         >>> report = net.gradient_report([[0.5, -1.0], [1.0, 2.0]], [[1.0], [0.0]], "mse")
-        >>> axes = report.plot()  # doctest: +SKIP
+        >>> ax = report.plot(Figure().add_subplot())
+        >>> ax.get_lines()[0].get_xdata().tolist()
+        [1, 2, 3]
         """
-        from matplotlib import pyplot
-
         if ax is None:
-            _, ax = pyplot.subplots()
+            try:
+                from matplotlib import pyplot
+            except ImportError as error:
+                raise ImportError(
+                    "GradientReport.plot needs matplotlib: pip install mlpcore[plot]"
+                ) from error
+            ax = pyplot.subplots()[1]
         layers = self.layers
         number = np.arange(1, len(layers) + 1)
         shares = ax.twinx()
-        for offset, name, color in ((-0.15, "saturated", "tab:orange"), (0.15, "dead", "tab:red")):
+        for name, width, color in (("saturated", 0.6, "tab:orange"), ("dead", 0.3, "tab:red")):
             heights = [getattr(layer, name) for layer in layers]
-            shares.bar(number + offset, heights, 0.3, color=color, alpha=0.4, label=name)
+            shares.bar(number, heights, width, color=color, alpha=0.4, label=name)
         shares.set(ylim=(0.0, 1.0), ylabel="share of entries or units")
         norms = [layer.grad_pre_activation_norm for layer in layers]
         ax.plot(number, norms, "o-", label="|dl/dz|")
@@ -363,8 +377,12 @@ class _Comparison:
         came_closer = abs(narrow.central - wide.central) >= abs(analytic - wide.central) / 2.0
         if closer <= self.rtol and came_closer:
             return narrow.central, closer
-        # Where the loss is smooth the jump shrinks with the step; on a kink it stays.
-        if narrow.jump > max(wide.jump / 8.0, 4.0 * noise * self.scale):
+        # In an eightfold smaller step the jump is an eighth where the loss is smooth, the same on a
+        # kink, and eight times as much where it is but rounding.
+        between = self._quotients(values, index, step / math.sqrt(SHRINK))
+        is_kink = wide.jump < 4.0 * between.jump < 8.0 * wide.jump
+        is_kink = is_kink and between.jump < 4.0 * narrow.jump < 8.0 * between.jump
+        if is_kink and narrow.jump > 4.0 * noise * self.scale:
             return narrow.central, None
         return wide.central, difference
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._core import ACTIVATIONS, LOSSES, REDUCTIONS, fused_loss
+from ._core import ACTIVATIONS, LOSSES, fused_loss
 from ._validation import as_loss, check_choice
 from .chain import layer_names
 from .formulas import ACTIVATION_FORMULAS, LOSS_FORMULAS, ActivationFormulas, Formula
@@ -221,13 +221,13 @@ def _loss_rows(net: MLP, loss: Any) -> _LossRows:
         divisor = _divisor(net, loss)
         if divisor is None:
             return formula.of(p=parameter)
-        ratio = Formula("$a / $d", r"\frac{1}{$d}\, $a")
+        ratio = Formula("$a / $d", r"$a \,/\, $d")
         return ratio.of(a=formula.of(p=parameter), d=divisor)
 
     notes = [] if formulas.note is None else [formulas.note]
     if fused_loss(loss.kind, ACTIVATIONS[net.activations[-1]])[1]:
         notes.append(_fused_note(net, name, reduced))
-    value = Formula("sum($t)", r"\sum $t").of(t=formulas.terms)
+    value = Formula("sum($t)", r"\sum \left[$t\right]").of(t=formulas.terms)
     return _LossRows(
         name, reduced(value), reduced(formulas.gradient), reduced(formulas.target_gradient), notes
     )
@@ -254,12 +254,12 @@ def _fused_note(net: MLP, loss_name: str, reduced: Callable[[Formula], Formula])
 
 def _divisor(net: MLP, loss: Any) -> Formula | None:
     """What the reduction divides the sum of the terms by."""
-    if loss.reduction == REDUCTIONS["sum"]:
+    if loss.reduction == "sum":
         return None
     one_term_a_row = loss.kind in (LOSSES["cross_entropy"], LOSSES["cross_entropy_with_logits"])
-    if loss.reduction == REDUCTIONS["batch_mean"] or one_term_a_row or net.sizes[-1] == 1:
+    if loss.reduction == "batch_mean" or one_term_a_row or net.sizes[-1] == 1:
         return _both("N")
-    return Formula(f"({net.sizes[-1]} N)", f"{net.sizes[-1]} N")
+    return Formula(f"({net.sizes[-1]} N)", rf"({net.sizes[-1]}\, N)")
 
 
 def _activation(net: MLP, i: int, z: str, after: str) -> ActivationFormulas:
@@ -288,7 +288,7 @@ def _symbol(name: str) -> Formula:
 
 
 def _derivative(of: str, by: str) -> Formula:
-    return Formula("d$a/d$b", r"\frac{\partial $a}{\partial $b}").of(a=_symbol(of), b=_symbol(by))
+    return Formula("d$a/d$b", r"\dfrac{\partial $a}{\partial $b}").of(a=_symbol(of), b=_symbol(by))
 
 
 def _equation(left: Formula, right: Formula) -> Formula:
@@ -369,8 +369,8 @@ def _as_latex(document: Document) -> str:
         parts.append(
             "\n".join(
                 [
-                    rf"\paragraph{{{table.title}}}\mbox{{}}\par",
-                    rf"{{\renewcommand{{\arraystretch}}{{1.6}}\begin{{tabular}}{{{columns}}}",
+                    rf"\paragraph{{{table.title}}}\mbox{{}}\par\nopagebreak\noindent",
+                    rf"{{\renewcommand{{\arraystretch}}{{2.6}}\begin{{tabular}}{{{columns}}}",
                     rf"{rows[0]} \\ \hline",
                     *(rf"{row} \\" for row in rows[1:]),
                     r"\end{tabular}}",

@@ -162,10 +162,10 @@ LOSS_FORMULAS = {
         ),
         Formula(
             "-(y / y_hat - (1 - y) / (1 - y_hat))^T",
-            r"-\left(\frac{y}{\hat{y}} - \frac{1 - y}{1 - \hat{y}}\right)^{\top}",
+            r"-\left(\dfrac{y}{\hat{y}} - \dfrac{1 - y}{1 - \hat{y}}\right)^{\top}",
         ),
         Formula(
-            "-log(y_hat / (1 - y_hat))^T", r"-\left(\log\frac{\hat{y}}{1 - \hat{y}}\right)^{\top}"
+            "-log(y_hat / (1 - y_hat))^T", r"-\left(\log\dfrac{\hat{y}}{1 - \hat{y}}\right)^{\top}"
         ),
         _CLAMPED,
     ),
@@ -177,7 +177,7 @@ LOSS_FORMULAS = {
     ),
     "cross_entropy": LossFormulas(
         Formula("-y * log(y_hat)", r"-y \odot \log\hat{y}"),
-        Formula("-(y / y_hat)^T", r"-\left(\frac{y}{\hat{y}}\right)^{\top}"),
+        Formula("-(y / y_hat)^T", r"-\left(\dfrac{y}{\hat{y}}\right)^{\top}"),
         Formula("-log(y_hat)^T", r"-(\log\hat{y})^{\top}"),
         _sentences(_CLASSES, _CLAMPED),
     ),

@@ -46,15 +46,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from ._core import Array
 
-# Each gives the weight (n_outputs, n_inputs) in float64.
-_Initializer = Callable[[int, int, np.random.Generator], Array]
+    # Gives the weight (n_outputs, n_inputs) in float64.
+    _Initializer: TypeAlias = Callable[[int, int, np.random.Generator], Array]
 
 
 def _normal(variance: Callable[[int, int], float]) -> _Initializer:

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from . import _core
 from ._validation import (
@@ -20,7 +19,10 @@ from ._validation import (
 )
 from .trace import Trace
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from ._core import Array
 
 
 class Loss(_core.LossKernel):

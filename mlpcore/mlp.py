@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from . import _core
 from ._validation import (
@@ -28,6 +27,9 @@ from ._validation import (
 from .topology import Topology
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from ._core import Array
     from .callbacks import Callback, EarlyStopping
     from .chain import Chain
     from .diagnostics import GradientReport
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
     from .trace import Gradients, Trace
 
     LossLike: TypeAlias = str | Loss | CallableLoss | Callable[..., Any]
-
-Array = NDArray[Any]
 
 
 class MLP(Topology):

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from . import _core
 from ._validation import (
@@ -24,6 +23,9 @@ from ._validation import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from ._core import Array
     from .mlp import MLP
     from .trace import Gradients
 
@@ -282,7 +284,7 @@ class AdamW(Adam):
 def _remade(
     cls: type[Optimizer],
     arguments: dict[str, Any],
-    state: tuple[int, NDArray[Any] | None, NDArray[Any] | None],
+    state: tuple[int, Array | None, Array | None],
 ) -> Optimizer:
     """An optimizer with a state of its own, for copies and pickles."""
     n_steps, first_moment, second_moment = state

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 from . import _core
 from ._validation import (
@@ -22,7 +21,10 @@ from ._validation import (
 )
 from .initializers import INITIALIZERS, initial_weight
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from ._core import Array
 
 # The array that the core holds; the class below shows it under the same name.
 _PARAMETERS = vars(_core.Network)["parameters"]
@@ -50,6 +52,7 @@ class Topology(_core.Network):
     """Sizes, activations, parameters; copies, comparison and text. `MLP` has its documentation."""
 
     __slots__ = (
+        "__weakref__",
         "_activations",
         "_biases",
         "_dtype",

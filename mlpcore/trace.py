@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from . import _core
 from ._validation import (
     as_cotangent,
+    as_flat,
     as_loss,
+    as_network,
     as_rows,
     as_sample_weight,
     as_targets,
@@ -24,13 +25,14 @@ from ._validation import (
 from .topology import layer_views
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from ._core import Array
     from .mlp import MLP, LossLike
 
-Array = NDArray[Any]
-
-# Parameters, samples, and of each layer pre-activation, output and activation's derivative: what
-# the core takes, always as a batch. Softmax has no elementwise derivative: None.
-_Records = tuple[Array, Array, list[Array], list[Array], list[Any]]
+    # Parameters, samples, and of each layer pre-activation, output and activation's derivative:
+    # what the core takes, always as a batch. Softmax has no elementwise derivative: None.
+    _Records: TypeAlias = tuple[Array, Array, list[Array], list[Array], list[Any]]
 
 
 class LayerTrace:
@@ -149,6 +151,9 @@ class Trace:
 
     def _shown(self, array: Any) -> Any:
         return array[0] if self.single and array is not None else array
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _retraced, (self.net, self.parameters, self.input)
 
     def __repr__(self) -> str:
         return f"Trace(n_samples={self.n_samples}, net={self.net!r})"
@@ -269,10 +274,21 @@ def backward(
     return Gradients(net, flat, inputs[0] if trace.single else inputs)
 
 
+def _retraced(net: MLP, parameters: Array, x: Array) -> Trace:
+    """A trace made anew, for copies and pickles: the same bits, and nothing to be trusted."""
+    at_the_time = as_network(net).copy()
+    at_the_time.parameters[:] = as_flat(net, parameters, "parameters")
+    made = trace(at_the_time, x)
+    made.net = net
+    return made
+
+
 def _softmax_jacobian(output: Array) -> Array:
     """d output_j / d pre_activation_k = output_j ((j = k) - output_k), (..., K, K)."""
     jacobian = -output[..., :, np.newaxis] * output[..., np.newaxis, :]
     diagonal = np.arange(output.shape[-1])
-    jacobian[..., diagonal, diagonal] += output
+    # Rows sum to 0. So found, the diagonal does not vanish where an output has rounded to 1.
+    jacobian[..., diagonal, diagonal] = 0.0
+    jacobian[..., diagonal, diagonal] = -jacobian.sum(axis=-1)
     jacobian.flags.writeable = False
     return jacobian

@@ -70,7 +70,7 @@ class Trainer:
     history : History
         One row for each epoch so far.
     n_epochs : int
-        Epochs completed so far.
+        Epochs completed so far: the rows of `history`.
     net, loss, optimizer, batch_size, shuffle, seed, n_threads
         As given; the loss as this net computes it.
 
@@ -119,7 +119,11 @@ class Trainer:
         checked_n_threads(n_threads)
         self.n_threads = n_threads
         self.history = History()
-        self.n_epochs = 0
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs completed so far."""
+        return len(self.history)
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """One update from one batch, as `MLP.train_step`.
@@ -277,8 +281,7 @@ class Trainer:
                 "finite; the net has the parameters from before this step. A lower learning_rate, "
                 "or standardised x and y, usually help"
             )
-        self.n_epochs += 1
-        row = {"epoch": self.n_epochs, "loss": loss, "seconds": seconds}
+        row = {"epoch": self.n_epochs + 1, "loss": loss, "seconds": seconds}
         self.history.append(row)
         return row
 

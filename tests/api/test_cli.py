@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``python -m mlpcore``."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,8 +23,10 @@ def test_info_says_what_runs(capsys):
 
 
 def test_module_is_a_command():
-    command = [sys.executable, "-m", "mlpcore", "info"]
-    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+    # The package that is under test, whatever lies in the current folder.
+    environment = os.environ | {"PYTHONPATH": str(Path(mlpcore.__file__).parents[1])}
+    command = [sys.executable, "-P", "-m", "mlpcore", "info"]
+    finished = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert mlpcore.__version__ in finished.stdout
     assert finished.stderr == ""
 

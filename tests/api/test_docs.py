@@ -19,7 +19,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(mlpcore.__path__, "mlpcore.")
-    if module.name not in ("mlpcore._core", "mlpcore.__main__")
+    # The reference has a test of its own.
+    if not module.name.startswith(("mlpcore._core", "mlpcore.__main__", "mlpcore.reference"))
 )
 
 
@@ -86,6 +87,14 @@ def test_tests_that_a_page_names_exist(path):
 def test_files_that_a_page_links_to_exist(path):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_sources_that_a_page_names_exist(path):
+    folders = ("benchmarks", "docs", "examples", "mlpcore", "src_c", "tests")
+    sources = [page_id(file) for folder in folders for file in (ROOT / folder).rglob("*.*")]
+    for name in re.findall(r"[\w/]+\.(?:pyx?|[ch])\b", path.read_text(encoding="utf-8")):
+        assert any(source == name or source.endswith(f"/{name}") for source in sources), name
 
 
 @pytest.mark.parametrize("path", PAGES, ids=page_id)

@@ -158,6 +158,22 @@ def test_weight_of_two_equals_the_row_given_twice():
     np.testing.assert_allclose(weighted.net.parameters, twice.net.parameters, rtol=1e-9)
 
 
+def test_batch_without_weight_changes_nothing():
+    x, y = regression_data(n_samples=40)
+    trainer = make_trainer(optimizer=mlpcore.SGD(0.1), batch_size=20, shuffle=False)
+    trainer.fit(x, y, epochs=1, sample_weight=np.repeat([0.0, 1.0], 20))
+    twin = make_net()
+    twin.train_step(x[20:], y[20:], "mse", mlpcore.SGD(0.1))
+    assert trainer.net == twin
+
+
+def test_callable_loss_knows_no_sample_weight():
+    x, y = regression_data()
+    trainer = mlpcore.Trainer(make_net(), lambda y_hat, y: (0.0, y_hat), mlpcore.SGD(0.1))
+    with pytest.raises(ValueError, match="sample_weight"):
+        trainer.fit(x, y, epochs=1, sample_weight=np.ones(len(x)))
+
+
 def test_integer_classes():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((300, 2))

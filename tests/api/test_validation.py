@@ -69,9 +69,7 @@ SLOTS = {
     "call": Slot("x", X, lambda net, a: [net(a)]),
     "forward": Slot("x", X, lambda net, a: [net.forward(a, n_threads=1)]),
     "trace": Slot("x", X, lambda net, a: [net.trace(a).output]),
-    "backward-y": Slot(
-        "y", Y, lambda net, a: _arrays(net.backward(net.trace(X), losses.MSE(), a))
-    ),
+    "backward-y": Slot("y", Y, lambda net, a: _arrays(net.backward(net.trace(X), losses.MSE(), a))),
     "backward-sample_weight": Slot(
         "sample_weight", W, lambda net, a: _arrays(net.backward(net.trace(X), "mse", Y, a))
     ),
@@ -265,12 +263,13 @@ def test_wrong_kind_is_a_type_error(slot, bad):
     np.testing.assert_array_equal(net.parameters, before)
 
 
-def test_none_is_a_type_error_where_an_array_has_to_be():
-    for name, slot in SLOTS.items():
-        if slot.argument != "sample_weight":
-            with pytest.raises(TypeError, match=rf"^{slot.argument}: expected .*None"):
-                slot.call(make_net(), None)
-                pytest.fail(name)
+NOT_OPTIONAL = [name for name, slot in SLOTS.items() if slot.argument != "sample_weight"]
+
+
+@pytest.mark.parametrize("name", NOT_OPTIONAL)
+def test_none_is_a_type_error_where_an_array_has_to_be(name):
+    with pytest.raises(TypeError, match=rf"^{SLOTS[name].argument}: expected .*None"):
+        SLOTS[name].call(make_net(), None)
 
 
 WRONG_SHAPE = {

@@ -3,7 +3,6 @@
 
 import ctypes
 import functools
-import mmap
 import os
 import platform
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from guarded import guarded, guarded_empty
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE.parents[1] / "src_c"
@@ -40,6 +40,8 @@ LOSSES = ["mse", "l1", "huber", "log_cosh", "quantile", "bce", "bce_with_logits"
 LOSSES += ["cross_entropy", "cross_entropy_with_logits", "poisson"]
 REDUCTIONS = ["mean", "batch_mean", "sum"]
 OPTIMIZERS = ["sgd", "adam", "adamw"]
+# The order in which driver_optimizer_step takes them.
+OPTIONS = ["learning_rate", "weight_decay", "momentum", "nesterov", "beta1", "beta2", "epsilon"]
 
 needs_posix = pytest.mark.skipif(
     sys.platform == "win32", reason="the driver is compiled as for a POSIX system"
@@ -81,23 +83,6 @@ def wide_isas():
     return names
 
 
-_libc = ctypes.CDLL(None) if sys.platform != "win32" else None
-
-
-def guarded(values, dtype=None):
-    """A copy that ends where memory ends: one byte read or written beyond it ends the process."""
-    values = np.asarray(values, dtype=dtype)
-    page = mmap.PAGESIZE
-    n_bytes = -(-max(values.nbytes, 1) // page) * page
-    memory = mmap.mmap(-1, n_bytes + page)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    assert _libc.mprotect(ctypes.c_void_p(start + n_bytes), ctypes.c_size_t(page), 0) == 0
-    offset = n_bytes - values.nbytes
-    array = np.frombuffer(memory, values.dtype, values.size, offset).reshape(values.shape)
-    array[...] = values
-    return array
-
-
 def pointer(array):
     return None if array is None else ctypes.c_void_p(array.ctypes.data)
 
@@ -110,8 +95,10 @@ def size(n):
     return ctypes.c_size_t(n)
 
 
-def is_class_index(target):
-    return target.dtype == np.int64
+def targets(target):
+    """The two arguments target and class_index, one of which is NULL."""
+    classes = target.dtype == np.int64
+    return (None, pointer(target)) if classes else (pointer(target), None)
 
 
 def loss_kernel(
@@ -126,19 +113,16 @@ def loss_kernel(
 ):
     """(row_values (N,), gradient (N, K)) of the kernel; None for what is not wanted."""
     n_samples, n_columns = prediction.shape
-    blank = np.full(prediction.shape, np.nan, prediction.dtype)
-    gradient = guarded(blank) if "gradient" in want else None
-    row_values = guarded(np.full(n_samples, np.nan)) if "row_values" in want else None
+    gradient = guarded_empty(prediction.shape, prediction.dtype) if "gradient" in want else None
+    row_values = guarded_empty((n_samples,), np.float64) if "row_values" in want else None
     inputs = [guarded(a) if a is not None else None for a in (target, sample_weight, prediction)]
-    classes = is_class_index(target)
     library(isa).driver_loss(
         dtype_code(prediction.dtype),
         LOSSES.index(kind),
         ctypes.c_double(parameter),
         size(n_columns),
         size(n_samples),
-        None if classes else pointer(inputs[0]),
-        pointer(inputs[0]) if classes else None,
+        *targets(inputs[0]),
         pointer(inputs[1]),
         pointer(inputs[2]),
         ctypes.c_double(factor),
@@ -155,9 +139,8 @@ def loss_evaluate(
 ):
     """(value, gradient (N, K)) of mlp_loss_evaluate."""
     n_samples, n_columns = prediction.shape
-    gradient = guarded(np.full(prediction.shape, np.nan, prediction.dtype))
+    gradient = guarded_empty(prediction.shape, prediction.dtype)
     value = ctypes.c_double(np.nan)
-    classes = is_class_index(target)
     target, prediction = guarded(target), guarded(prediction)
     status = library(isa).driver_loss_evaluate(
         dtype_code(prediction.dtype),
@@ -166,8 +149,7 @@ def loss_evaluate(
         ctypes.c_double(parameter),
         size(n_columns),
         size(n_samples),
-        None if classes else pointer(target),
-        pointer(target) if classes else None,
+        *targets(target),
         pointer(sample_weight),
         pointer(prediction),
         pointer(gradient),
@@ -177,9 +159,7 @@ def loss_evaluate(
     return value.value, gradient
 
 
-def optimizer_step(
-    isa, kind, parameters, gradients, moments, options, step, n_threads=1
-):
+def optimizer_step(isa, kind, parameters, gradients, moments, options, step, n_threads=1):
     """Updates parameters and moments in place; the step counter after it."""
     values = [float(options.get(name, 0.0)) for name in OPTIONS]
     return library(isa).driver_optimizer_step(
@@ -194,6 +174,3 @@ def optimizer_step(
         pointer(moments[1]),
         size(n_threads),
     )
-
-
-OPTIONS = ["learning_rate", "weight_decay", "momentum", "nesterov", "beta1", "beta2", "epsilon"]

@@ -3,10 +3,10 @@
 
 import numpy as np
 import pytest
+from guarded import guarded
 from loss_driver import (
     CANDIDATES,
     DTYPES,
-    guarded,
     needs_posix,
     optimizer_step,
     wide_isas,
@@ -44,7 +44,7 @@ def moments_of(kind, options, n, dtype):
     """Zeros, for those that this optimizer has."""
     has_first = kind != "sgd" or options.get("momentum", 0.0) != 0.0
     has_second = kind != "sgd"
-    return [guarded(np.zeros(n), dtype) if has else None for has in (has_first, has_second)]
+    return [guarded(np.zeros(n, dtype)) if has else None for has in (has_first, has_second)]
 
 
 def run(isa, case, parameters, gradients, n_threads=1):
@@ -53,7 +53,10 @@ def run(isa, case, parameters, gradients, n_threads=1):
     parameters = guarded(parameters)
     moments = moments_of(kind, options, parameters.size, parameters.dtype)
     for step, gradient in enumerate(gradients):
-        assert optimizer_step(isa, kind, parameters, gradient, moments, options, step, n_threads) == step + 1
+        next_step = optimizer_step(
+            isa, kind, parameters, gradient, moments, options, step, n_threads
+        )
+        assert next_step == step + 1
     return parameters, moments
 
 
@@ -66,7 +69,7 @@ def test_steps_match_reference(isa, dtype, case):
     step = {"sgd": reference.sgd_step, "adam": reference.adam_step, "adamw": reference.adamw_step}
     for n in SIZES:
         start = rng.normal(size=n).astype(dtype)
-        gradients = [guarded(rng.normal(size=n), dtype) for _ in range(N_STEPS)]
+        gradients = [guarded(rng.normal(size=n).astype(dtype)) for _ in range(N_STEPS)]
         got, _ = run(isa, case, start, gradients)
         theta, state = start.astype(np.float64), {}
         for gradient in gradients:
@@ -112,7 +115,7 @@ def test_threads_do_not_change_bits(isa, dtype, case):
 @each_isa
 @each_dtype
 def test_velocity_starts_as_the_gradient(isa, dtype):
-    gradient = guarded(np.array([0.3, -1.7, 5.0]), dtype)
+    gradient = guarded(np.array([0.3, -1.7, 5.0], dtype))
     options = {"learning_rate": 0.0, "momentum": 0.9}
     _, (velocity, _) = run(isa, ("sgd", options), np.ones(3, dtype), [gradient])
     assert velocity.tobytes() == gradient.tobytes()
@@ -122,15 +125,13 @@ def test_velocity_starts_as_the_gradient(isa, dtype):
 @each_dtype
 @pytest.mark.parametrize("step", [0, 1, 2, 9, 999, 10**6, 10**12])
 def test_bias_correction_at_any_step(isa, dtype, step):
-    """From moments m = g and v = g^2 with bias corrections alone, a step is the learning rate."""
+    """With a constant gradient, every step is the learning rate."""
     beta1, beta2, t = 0.9, 0.999, step + 1
-    gradient = guarded(np.array([2.0]), dtype)
-    first = guarded(gradient * (1.0 - beta1**t), dtype)
-    second = guarded(gradient**2 * (1.0 - beta2**t), dtype)
-    # With the moments of step t known, those before it are chosen to give them.
-    first[...] = (first - (1.0 - beta1) * gradient) / beta1
-    second[...] = (second - (1.0 - beta2) * gradient**2) / beta2
-    parameters = guarded(np.zeros(1), dtype)
+    gradient = np.array([2.0], dtype)
+    # Chosen so that the step makes them (1 - beta^t) g and (1 - beta^t) g^2.
+    first = (gradient * (beta1 - beta1**t) / beta1).astype(dtype)
+    second = (gradient**2 * (beta2 - beta2**t) / beta2).astype(dtype)
+    parameters = guarded(np.zeros(1, dtype))
     options = {"learning_rate": 0.25, "beta1": beta1, "beta2": beta2, "epsilon": 0.0}
     got = optimizer_step(isa, "adam", parameters, gradient, (first, second), options, step)
     assert got == t

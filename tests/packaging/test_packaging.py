@@ -52,16 +52,7 @@ def sdist(tmp_path_factory):
     """The source distribution, built from a copy so that the checkout stays as it is."""
     folder = tmp_path_factory.mktemp("sdist")
     checkout = folder / "checkout"
-    made = (
-        ".git",
-        ".venv",
-        "build",
-        "dist",
-        "*.egg-info",
-        ".*_cache",
-        "__pycache__",
-        ".hypothesis",
-    )
+    made = (".git", ".venv", "build", "dist", "*.egg-info", ".*_cache", "__pycache__")
     shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(*made))
     build = (sys.executable, "-m", "build", "--no-isolation")
     output_of(*build, "--sdist", "--outdir", folder, checkout)

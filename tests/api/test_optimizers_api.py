@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Optimizers as objects: the update, their state, copies, and whom they belong to."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import mlpcore
+from mlpcore import reference
+
+MAKE = {
+    "sgd": lambda: mlpcore.SGD(0.1),
+    "sgd decay": lambda: mlpcore.SGD(0.1, weight_decay=0.2),
+    "momentum": lambda: mlpcore.SGD(0.1, momentum=0.9),
+    "nesterov": lambda: mlpcore.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "adam": lambda: mlpcore.Adam(0.1),
+    "adam decay": lambda: mlpcore.Adam(0.1, 0.8, 0.99, 1e-4, 0.1),
+    "adamw": lambda: mlpcore.AdamW(0.1),
+}
+makes = pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+
+
+def gradients_of(net, step):
+    generator = np.random.default_rng(step)
+    return generator.standard_normal(net.n_parameters).astype(net.dtype)
+
+
+def by_the_slow_twin(optimizer, parameters, gradients):
+    """Parameters after these updates, as the reference makes them."""
+    step = getattr(reference, f"{type(optimizer).__name__.lower()}_step")
+    names = {"SGD": ["learning_rate", "momentum", "nesterov", "weight_decay"]}.get(
+        type(optimizer).__name__, ["learning_rate", "beta1", "beta2", "epsilon", "weight_decay"]
+    )
+    options = {name: getattr(optimizer, name) for name in names}
+    state = {}
+    for g in gradients:
+        parameters, state = step(parameters, g, state, **options)
+    return parameters
+
+
+@makes
+def test_updates_are_the_references(make, dtype):
+    net = mlpcore.MLP([3, 40, 2], dtype=dtype, seed=0)
+    optimizer = make()
+    gradients = [gradients_of(net, step) for step in range(5)]
+    expected = by_the_slow_twin(optimizer, net.parameters, gradients)
+    for g in gradients:
+        optimizer.step(net, g)
+    assert optimizer.n_steps == 5
+    tolerance = 1e-5 if dtype == "float32" else 1e-12
+    np.testing.assert_allclose(net.parameters, expected, rtol=tolerance, atol=tolerance)
+
+
+@makes
+def test_gradients_objects_and_vectors_are_the_same(make):
+    net = mlpcore.MLP([3, 4, 2], seed=0)
+    other = net.copy()
+    x, y = np.ones((5, 3)), np.zeros((5, 2))
+    gradients = net.value_and_grad(x, y, "mse")[1]
+    make().step(net, gradients)
+    make().step(other, gradients.flat.astype(np.float64).tolist())
+    assert net == other
+
+
+def test_gradients_are_not_changed():
+    net = mlpcore.MLP([3, 4, 2], seed=0)
+    gradients = gradients_of(net, 0)
+    before = gradients.copy()
+    mlpcore.AdamW().step(net, gradients)
+    np.testing.assert_array_equal(gradients, before)
+
+
+@makes
+def test_an_optimizer_belongs_to_its_net_until_reset(make):
+    net, other = mlpcore.MLP([3, 4, 2], seed=0), mlpcore.MLP([3, 4, 2], seed=1)
+    optimizer = make()
+    optimizer.step(net, gradients_of(net, 0))
+    before = other.parameters.copy()
+    for use in (
+        lambda: optimizer.step(other, gradients_of(net, 1)),
+        lambda: other.train_step(np.ones(3), np.ones(2), "mse", optimizer),
+    ):
+        with pytest.raises(ValueError, match=r"belong to another net.*reset"):
+            use()
+    np.testing.assert_array_equal(other.parameters, before)
+    optimizer.reset()
+    assert optimizer.n_steps == 0
+    assert optimizer.first_moment is None
+    optimizer.step(other, gradients_of(net, 1))
+    fresh = mlpcore.MLP([3, 4, 2], seed=1)
+    make().step(fresh, gradients_of(net, 1))
+    assert other == fresh
+
+
+@makes
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))]
+)
+def test_a_copy_goes_on_with_the_same_bits_and_apart(make, copied, dtype):
+    net = mlpcore.MLP([3, 4, 2], dtype=dtype, seed=0)
+    optimizer = make()
+    for step in range(3):
+        optimizer.step(net, gradients_of(net, step))
+    other_net, other = net.copy(), copied(optimizer)
+    assert repr(other) == repr(optimizer)
+    assert other.n_steps == 3
+    for step in range(3, 6):
+        optimizer.step(net, gradients_of(net, step))
+        other.step(other_net, gradients_of(net, step))
+        assert net == other_net
+    if optimizer.first_moment is not None:
+        assert not np.shares_memory(optimizer.first_moment, other.first_moment)
+
+
+def test_a_copys_moments_have_to_fit_the_net_that_it_meets():
+    optimizer = mlpcore.Adam()
+    optimizer.step(mlpcore.MLP([3, 4, 2]), np.ones(26))
+    for net in (mlpcore.MLP([3, 5, 2]), mlpcore.MLP([3, 4, 2], dtype="float64")):
+        before = net.parameters.copy()
+        with pytest.raises(ValueError, match="moments"):
+            copy.copy(optimizer).step(net, np.ones(net.n_parameters))
+        np.testing.assert_array_equal(net.parameters, before)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        (-1, None, None),
+        (1.5, None, None),
+        (None, None, None),
+        (1, "moment", None),
+        (1, np.zeros(3, int), None),
+        (1, np.zeros((2, 2)), None),
+        (1, None, [1.0, 2.0]),
+    ],
+)
+def test_a_damaged_pickle_is_an_error_and_no_crash(state):
+    remake, (cls, arguments, _) = mlpcore.Adam().__reduce__()
+    with pytest.raises((ValueError, TypeError), match=r"^(n_steps|first_moment|second_moment): "):
+        remake(cls, arguments, state)
+    with pytest.raises(ValueError, match=r"^learning_rate: expected"):
+        remake(cls, {**arguments, "learning_rate": -1.0}, (0, None, None))
+
+
+@makes
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_gradient_that_is_not_finite_updates_nothing(make, bad):
+    net = mlpcore.MLP([3, 4, 2], seed=0)
+    optimizer = make()
+    before = net.parameters.copy()
+    gradients = gradients_of(net, 0)
+    gradients[7] = bad
+    with pytest.raises(FloatingPointError, match="not updated"):
+        optimizer.step(net, gradients)
+    np.testing.assert_array_equal(net.parameters, before)
+    assert optimizer.n_steps == 0
+
+
+def test_gradients_of_another_net_are_refused():
+    net = mlpcore.MLP([3, 4, 2], seed=0)
+    other = mlpcore.MLP([3, 5, 2], seed=0)
+    gradients = other.value_and_grad(np.ones(3), np.ones(2), "mse")[1]
+    with pytest.raises(ValueError, match=r"^gradients: expected shape \(26,\)"):
+        mlpcore.SGD().step(net, gradients)
+
+
+def test_defaults_are_pytorchs():
+    assert repr(mlpcore.SGD()) == (
+        "SGD(learning_rate=0.01, momentum=0.0, nesterov=False, weight_decay=0.0)"
+    )
+    assert repr(mlpcore.Adam()) == (
+        "Adam(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.0)"
+    )
+    assert repr(mlpcore.AdamW()) == (
+        "AdamW(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.01)"
+    )
+
+
+@makes
+def test_repr_is_the_call_that_makes_it(make):
+    text = repr(make())
+    assert repr(eval(text, vars(mlpcore).copy())) == text
+
+
+def test_learning_rate_and_weight_decay_can_be_set():
+    net, other = mlpcore.MLP([3, 4, 2], seed=0), mlpcore.MLP([3, 4, 2], seed=0)
+    optimizer = mlpcore.SGD(0.5)
+    optimizer.learning_rate = np.float32(0.25)
+    optimizer.weight_decay = 1
+    assert optimizer.learning_rate == 0.25
+    optimizer.step(net, gradients_of(net, 0))
+    mlpcore.SGD(0.25, weight_decay=1.0).step(other, gradients_of(net, 0))
+    assert net == other
+
+
+@pytest.mark.parametrize("name", ["momentum", "nesterov"])
+def test_what_moments_were_made_with_is_fixed(name):
+    with pytest.raises(AttributeError):
+        setattr(mlpcore.SGD(), name, 0.5)
+    for other in ("beta1", "beta2", "epsilon"):
+        with pytest.raises(AttributeError):
+            setattr(mlpcore.AdamW(), other, 0.5)
+
+
+def test_parameters_made_read_only_are_not_trained():
+    net = mlpcore.MLP([3, 4, 2], seed=0)
+    net.parameters.flags.writeable = False
+    for use in (
+        lambda: mlpcore.SGD().step(net, np.ones(26)),
+        lambda: net.train_step(np.ones(3), np.ones(2), "mse", mlpcore.SGD()),
+    ):
+        with pytest.raises(ValueError, match="read-only"):
+            use()
