@@ -72,7 +72,7 @@ class Network:
         x: Array,
         pre_activations: list[Array],  # per layer (N, n_outputs), written
         outputs: list[Array],
-        activation_derivatives: list[Array],
+        activation_derivatives: list[Array | None],  # softmax: None
         n_threads: int,
     ) -> None: ...
     def _backward_records(
@@ -81,7 +81,7 @@ class Network:
         x: Array,
         pre_activations: list[Array],
         outputs: list[Array],
-        activation_derivatives: list[Array],
+        activation_derivatives: list[Array | None],  # softmax: None
         cotangent: Array | None,  # (N, K); None: from loss and target
         loss: LossKernel | None,
         target: Array | None,  # (N, K), or int64 (N,)

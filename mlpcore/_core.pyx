@@ -254,9 +254,9 @@ cdef class OptimizerKernel:
                 "optimizer: its moments belong to another net; use one optimizer a net, or call "
                 "optimizer.reset() first"
             )
-        self._first_moment = self.adopt(self._first_moment, parameters, self.uses_first())
+        self._first_moment = self.adopt(self._first_moment, network, self.uses_first())
         self._second_moment = self.adopt(
-            self._second_moment, parameters, self.c.kind != MLP_SGD)
+            self._second_moment, network, self.c.kind != MLP_SGD)
         self.c.first_moment = data(self._first_moment)
         self.c.second_moment = data(self._second_moment)
         self._owner = parameters
@@ -265,23 +265,27 @@ cdef class OptimizerKernel:
     cdef bint uses_first(self) noexcept:
         return self.c.kind != MLP_SGD or self.c.momentum != 0.0
 
-    cdef object adopt(self, object moment, cnp.ndarray parameters, bint wanted):
+    cdef object adopt(self, object moment, Network network, bint wanted):
+        # What the C side counts, not the array's shape: that may be set from Python.
+        cdef size_t n = mlp_network_n_parameters(network.net)
+        dtype = "float32" if network.dtype_code == MLP_FLOAT32 else "float64"
         if not wanted:
             return None
         if moment is None:
-            return aligned_zeros(parameters.shape[0], parameters.dtype.name)
-        if (not usable(moment, cnp.PyArray_TYPE(parameters))
+            return aligned_zeros(n, dtype)
+        if (not usable(moment, network.typenum)
                 or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray> moment)
-                or moment.shape != (parameters.shape[0],)):
+                or moment.shape != (n,)):
             raise ValueError(
                 f"optimizer: its moments have shape {moment.shape} and dtype {moment.dtype}, "
-                f"the net has {parameters.shape[0]} parameters of dtype {parameters.dtype}"
+                f"the net has {n} parameters of dtype {dtype}"
             )
         return moment
 
     def apply(self, Network network not None, cnp.ndarray gradients not None, size_t n_threads):
+        network.ready()
         self.bind(network)
-        cdef size_t n = <size_t> network._parameters.shape[0]
+        cdef size_t n = mlp_network_n_parameters(network.net)
         cdef void *p_parameters = data(network._parameters)
         cdef void *p_gradients = data(gradients)
         with nogil:

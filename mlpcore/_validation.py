@@ -15,6 +15,8 @@ import operator
 import reprlib
 import sys
 from collections.abc import Collection, Iterable
+from functools import cache
+from importlib import import_module
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,7 @@ _MAX_SEED = 2**64 - 1
 # As src_c/parallel.h has it: more threads than this never work on one task.
 _MAX_THREADS = 256
 
+_BCE = _core.LOSSES["bce"]
 _CROSS_ENTROPIES = (_core.LOSSES["cross_entropy"], _core.LOSSES["cross_entropy_with_logits"])
 _PROBABILITIES = ("sigmoid", "softmax")
 
@@ -218,13 +221,12 @@ def as_optimizer(optimizer: Any) -> _core.OptimizerKernel:
 
 def as_trace(net: MLP, trace: Any) -> Trace:
     """Return `trace`, which has to be one of a net of the same topology."""
-    from .trace import Trace  # late: trace needs this module
-
-    if not isinstance(trace, Trace):
+    if not isinstance(trace, _late("trace").Trace):
         raise TypeError(f"trace: expected a Trace such as net.trace(x), got {_received(trace)}")
-    if trace.net._topology() != net._topology():
+    if trace.net is not net and trace.net._topology() != net._topology():
         raise ValueError(f"trace: expected one of a net like {net!r}, got one of {trace.net!r}")
-    return trace
+    checked: Trace = trace
+    return checked
 
 
 def is_loss(value: Any, y: Any, sample_weight: Any) -> bool:
@@ -249,14 +251,15 @@ def is_loss(value: Any, y: Any, sample_weight: Any) -> bool:
 def as_loss(net: MLP, loss: Any) -> Loss | CallableLoss:
     """Return the loss as `net` computes it, from its name, an instance or a callable."""
     if not isinstance(loss, _core.LossKernel):
-        from .losses import NAMED, CallableLoss  # late: losses needs this module
-
-        if isinstance(loss, CallableLoss):
-            return loss
+        losses = _late("losses")
+        if isinstance(loss, losses.CallableLoss):
+            callable_loss: CallableLoss = loss
+            return callable_loss
         if isinstance(loss, str):
-            loss = NAMED[check_choice(loss, "loss", NAMED)]
+            loss = losses.NAMED[check_choice(loss, "loss", losses.NAMED)]
         elif callable(loss) and not isinstance(loss, type):
-            return CallableLoss(loss)
+            callable_loss = losses.CallableLoss(loss)
+            return callable_loss
         else:
             raise TypeError(
                 "loss: expected a name, an instance such as mlpcore.losses.MSE() or a function "
@@ -267,8 +270,8 @@ def as_loss(net: MLP, loss: Any) -> Loss | CallableLoss:
 
 def loss_after(net: MLP, loss: Any) -> Loss:
     """Return the built-in loss `loss` as it is after the output of `net`."""
-    output = net.activations[-1]
-    if loss.kind in _CROSS_ENTROPIES:
+    kind, output = loss.kind, net.activations[-1]
+    if kind in _CROSS_ENTROPIES:
         loss = loss.after(output)
         if not loss.from_logits and output not in _PROBABILITIES:
             raise ValueError(
@@ -276,7 +279,7 @@ def loss_after(net: MLP, loss: Any) -> Loss:
                 "softmax output or from_logits=True, which takes the output as logits, got the "
                 f"output activation {output!r}"
             )
-    if loss.kind == _core.LOSSES["bce"] and output not in _PROBABILITIES:
+    elif kind == _BCE and output not in _PROBABILITIES:
         raise ValueError(
             "loss: bce needs an output in (0, 1): expected a sigmoid output or the loss "
             f'"bce_with_logits", which takes the output as logits, got the output activation '
@@ -469,9 +472,7 @@ def as_flat(net: MLP, vector: Any, name: str) -> Array:
 
 def as_gradients(net: MLP, gradients: Any) -> Array:
     """Return the flat vector (P,) of `Gradients` of such a net, or of an array."""
-    from .trace import Gradients  # late: trace needs this module
-
-    if isinstance(gradients, Gradients):
+    if isinstance(gradients, _late("trace").Gradients):
         gradients = gradients.flat
     return as_flat(net, gradients, "gradients")
 
@@ -497,6 +498,12 @@ def check_finite(array: Array, name: str) -> None:
 
 
 # ---- helpers ------------------------------------------------------------------------------------
+
+
+@cache
+def _late(module: str) -> Any:
+    """A module that needs this one itself, and is imported when it is first needed here."""
+    return import_module(f".{module}", __package__)
 
 
 def _as_int(value: Any, name: str, rule: str) -> int:

@@ -6,15 +6,16 @@ Layer `i` (1 ... L) has z(2i-1) before and z(2i) after its activation; the last,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._core import ACTIVATIONS, LOSSES, default_n_threads, fused_loss
+from ._core import default_n_threads
 from ._validation import as_loss, as_targets, converted, real_array
 from .losses import CallableLoss, Loss
+from .target_gradient import target_gradient
 from .topology import layer_views
 from .trace import Trace, trace
 
@@ -172,7 +173,7 @@ class Chain(Mapping[str, Any]):
         if factor.rule.jacobian is not None:
             identity = np.eye(factor.numerator[1], dtype=whole.dtype)
             whole = np.einsum(factor.rule.jacobian, whole, identity)
-        elif factor.rule is _WEIGHT:
+        elif factor.rule == _WEIGHT:
             whole = np.broadcast_to(whole, (factor.numerator[0], *whole.shape))
         return whole[0] if self._single else whole
 
@@ -280,7 +281,7 @@ def chain(net: MLP, x: ArrayLike, y: ArrayLike, loss: LossLike) -> Chain:
         values |= {z: pre_activation, after: output}
     values |= {"l": done.value, "dl/dy_hat": done.dl_dy_hat}
     values |= {key: factor.array for key, factor in factors.items() if not factor.is_by_parameter}
-    shared = {"l"} | {key for key, factor in factors.items() if factor.rule is _WEIGHT}
+    shared = {"l"} | {key for key, factor in factors.items() if factor.rule == _WEIGHT}
     for i, (before, z, _) in reversed(list(enumerate(names))):
         values[f"dl/d{z}"] = done.grad_pre_activations[i]
         values[f"dl/d{before}"] = done.grad_outputs[i - 1] if i > 0 else done.grad_x
@@ -290,7 +291,7 @@ def chain(net: MLP, x: ArrayLike, y: ArrayLike, loss: LossLike) -> Chain:
             if gradient is not None:  # a net may have no biases
                 values[key] = gradient
                 shared.add(key)
-    dl_dy = _target_gradient(net, steps, checked_loss, target, done.dl_dy_hat)
+    dl_dy = target_gradient(net, steps, checked_loss, target, done.dl_dy_hat)
     if dl_dy is not None:
         values["dl/dy"] = dl_dy
 
@@ -350,62 +351,3 @@ def _factors(net: MLP, steps: Trace) -> dict[str, _Factor]:
         if net.has_bias:
             factors[f"d{z}/db{i + 1}"] = _Factor(_BY_BIAS, ones, shape, shape[1:])
     return factors
-
-
-def _target_gradient(
-    net: MLP, steps: Trace, loss: Loss | CallableLoss, target: Array, dl_dy_hat: Array
-) -> Array | None:
-    """dl/dy; None where there is none."""
-    if isinstance(loss, CallableLoss) or target.ndim == 1:  # class indices
-        return None
-    if loss.kind in _OF_RESIDUAL:
-        return -dl_dy_hat
-    # The other losses are affine in y. Like their value, this is taken from the pre-activation
-    # where the net takes loss and last activation as one step.
-    kind, on_pre_activation = fused_loss(loss.kind, ACTIVATIONS[net.activations[-1]])
-    prediction = steps.records[2 if on_pre_activation else 3][-1]
-    n_terms = prediction.shape[0]
-    if loss.reduction == "mean" and loss.kind not in _CROSS_ENTROPIES:
-        n_terms *= prediction.shape[1]
-    if loss.reduction == "sum" or n_terms == 0:
-        n_terms = 1
-    slope = _SLOPES[kind](prediction)
-    slope /= n_terms
-    return slope
-
-
-def _bce_slope(y_hat: Array) -> Array:
-    return _clamped(np.log1p, -y_hat) - _clamped(np.log, y_hat)
-
-
-def _cross_entropy_slope(y_hat: Array) -> Array:
-    return -_clamped(np.log, y_hat)
-
-
-def _cross_entropy_with_logits_slope(z: Array) -> Array:
-    # -log p = log(sum(exp(z - max))) - (z - max). The largest term is 1, and left to log1p.
-    shifted = z - z.max(axis=1, keepdims=True)
-    terms = np.exp(shifted)
-    np.put_along_axis(terms, z.argmax(axis=1, keepdims=True), 0.0, axis=1)
-    slope: Array = np.log1p(terms.sum(axis=1, keepdims=True)) - shifted
-    return slope
-
-
-def _clamped(log: np.ufunc, argument: Array) -> Array:
-    # As the losses have it: -100 in place of log(0).
-    with np.errstate(divide="ignore", invalid="ignore"):
-        clamped: Array = np.maximum(log(argument), argument.dtype.type(-100.0))
-    return clamped
-
-
-_OF_RESIDUAL = {LOSSES[name] for name in ("mse", "l1", "huber", "log_cosh", "quantile")}
-_CROSS_ENTROPIES = {LOSSES[name] for name in ("cross_entropy", "cross_entropy_with_logits")}
-
-# Derivative of a term by y, as a function of the prediction.
-_SLOPES: dict[int, Callable[[Array], Array]] = {
-    LOSSES["bce"]: _bce_slope,
-    LOSSES["bce_with_logits"]: np.negative,
-    LOSSES["cross_entropy"]: _cross_entropy_slope,
-    LOSSES["cross_entropy_with_logits"]: _cross_entropy_with_logits_slope,
-    LOSSES["poisson"]: np.negative,
-}

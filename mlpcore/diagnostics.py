@@ -141,7 +141,7 @@ class GradientReport:
         layers = self.layers
         number = np.arange(1, len(layers) + 1)
         shares = ax.twinx()
-        for name, width, color in (("saturated", 0.6, "tab:orange"), ("dead", 0.3, "tab:red")):
+        for name, width, color in (("saturated", 0.6, "tab:gray"), ("dead", 0.3, "tab:red")):
             heights = [getattr(layer, name) for layer in layers]
             shares.bar(number, heights, width, color=color, alpha=0.4, label=name)
         shares.set(ylim=(0.0, 1.0), ylabel="share of entries or units")
@@ -204,9 +204,11 @@ def _norm(array: Array) -> float:
 # ---- gradcheck ----------------------------------------------------------------------------------
 
 # The cube root of float64's epsilon balances the error of the formula, h^2, with that of rounding,
-# epsilon / h. Entries that differ are looked at again in smaller steps, which rarely reach a kink.
+# epsilon / h. Entries that differ are looked at again, in steps down to STEP / SHRINK; so are those
+# where the differences to the left and to the right are less alike than SMALL_JUMP.
 STEP = 6e-6
 SHRINK = 64.0
+SMALL_JUMP = 1e-3
 
 # What rounding of the loss, of size 1, makes of a difference quotient with STEP, with a margin.
 ROUNDING = 1e-9
@@ -230,8 +232,8 @@ def gradcheck(
     Parameters
     ----------
     net : MLP
-        The net; it is not changed. The loss is evaluated two times for each of its parameters and
-        of the entries of `x`, so that small nets and few samples are the better choice.
+        The net; it is not changed. The loss is evaluated at least two times for each of its
+        parameters and of the entries of `x`: small nets and few samples are the better choice.
     x : array_like of shape (N, D) or (D,)
         Samples as rows, or one sample; at least one.
     y : array_like of shape (N, K), or integer classes (N,) for cross entropy
@@ -368,22 +370,26 @@ class _Comparison:
         step = STEP * max(1.0, abs(float(values[index])))
         wide = self._quotients(values, index, step)
         difference = self._difference(analytic, wide.central, self.atol)
-        if difference <= self.rtol:
+        agrees = difference <= self.rtol
+        smooth = SMALL_JUMP * max(abs(wide.left), abs(wide.right)) + 4.0 * ROUNDING * self.scale
+        if agrees and wide.jump <= smooth:
             return wide.central, difference
-        narrow = self._quotients(values, index, step / SHRINK)
         noise = SHRINK * ROUNDING
+        between = self._quotients(values, index, step / math.sqrt(SHRINK))
+        narrow = self._quotients(values, index, step / SHRINK)
+        # In an eightfold smaller step the jump is an eighth where the loss is smooth, the same on a
+        # kink, and eight times as much where it is but rounding.
+        is_kink = wide.jump < 4.0 * between.jump < 8.0 * wide.jump
+        is_kink = is_kink and between.jump < 4.0 * narrow.jump < 8.0 * between.jump
+        if is_kink and narrow.jump > 4.0 * noise * self.scale:
+            return narrow.central, None
+        if agrees:
+            return wide.central, difference
         closer = self._difference(analytic, narrow.central, max(self.atol, noise))
         # Rounding is larger in the smaller step. What counts is that the quotient came closer.
         came_closer = abs(narrow.central - wide.central) >= abs(analytic - wide.central) / 2.0
         if closer <= self.rtol and came_closer:
             return narrow.central, closer
-        # In an eightfold smaller step the jump is an eighth where the loss is smooth, the same on a
-        # kink, and eight times as much where it is but rounding.
-        between = self._quotients(values, index, step / math.sqrt(SHRINK))
-        is_kink = wide.jump < 4.0 * between.jump < 8.0 * wide.jump
-        is_kink = is_kink and between.jump < 4.0 * narrow.jump < 8.0 * between.jump
-        if is_kink and narrow.jump > 4.0 * noise * self.scale:
-            return narrow.central, None
         return wide.central, difference
 
     def _quotients(self, values: Array, index: tuple[int, ...], step: float) -> _Quotients:

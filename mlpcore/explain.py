@@ -7,6 +7,7 @@ The rows are put together once, of formulas in two notations; each format only d
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._core import ACTIVATIONS, LOSSES, fused_loss
@@ -42,10 +43,10 @@ _INTRODUCTION = Formula(
     "matrix (numerator layout). A batch has $N$ samples, one a row.",
 )
 _TENSORS = Formula(
-    "A factor such as dz1/dW1 has three indices. It is never made, only applied: to a row "
+    "A factor such as dz1/dW1 has three indices. Backpropagation applies it to a row "
     "dl/dz1, as in the table of the derivatives of the loss.",
-    r"A factor such as $\partial z_1 / \partial W_1$ has three indices. It is never made, only "
-    r"applied: to a row $\partial l / \partial z_1$, as in the table of the derivatives of the "
+    r"A factor such as $\partial z_1 / \partial W_1$ has three indices. Backpropagation "
+    r"applies it to a row $\partial l / \partial z_1$, as in the table of the derivatives of the "
     "loss.",
 )
 
@@ -86,12 +87,12 @@ def explain(net: MLP, loss: Any, format: str = "text") -> str:
     <BLANKLINE>
     Forward pass
     ------------
-    layer     input     output                                  shape
-    linear 1  x         z1 = W1 @ x + b1                        (N, 20)
-    relu      z1        z2 = max(0, z1)                         (N, 20)
-    linear 2  z2        z3 = W2 @ z2 + b2                       (N, 5)
-    identity  z3        y_hat = z3                              (N, 5)
-    mse       y_hat, y  l = sum((y_hat - y)^2) / (5 N)          scalar
+    layer     input     output                          shape
+    linear 1  x         z1 = W1 @ x + b1                (N, 20)
+    relu      z1        z2 = max(0, z1)                 (N, 20)
+    linear 2  z2        z3 = W2 @ z2 + b2               (N, 5)
+    identity  z3        y_hat = z3                      (N, 5)
+    mse       y_hat, y  l = sum((y_hat - y)^2) / (5 N)  scalar
     ...
     """
     check_choice(format, "format", _RENDERERS)
@@ -324,8 +325,11 @@ def _array_shape(*lengths: int | str) -> Formula:
 # ---- the formats --------------------------------------------------------------------------------
 
 
+TEXT_WIDTH = 100
+
+
 def _as_text(document: Document) -> str:
-    parts = [document.introduction.text]
+    parts = [fill(document.introduction.text, TEXT_WIDTH)]
     for table in document.tables:
         cells = [table.header, *([_text(cell) for cell in row] for row in table.rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -334,7 +338,11 @@ def _as_text(document: Document) -> str:
             for row in cells
         ]
         parts.append("\n".join([table.title, "-" * len(table.title), *lines]))
-    parts.append("\n".join(f"- {note.text}" for note in document.notes))
+    parts.append(
+        "\n".join(
+            fill(f"- {note.text}", TEXT_WIDTH, subsequent_indent="  ") for note in document.notes
+        )
+    )
     return "\n\n".join(parts) + "\n"
 
 

@@ -25,6 +25,7 @@ from ._validation import (
     n_threads as checked_n_threads,
 )
 from .topology import Topology
+from .trace import Gradients, Trace, backward, trace
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from .history import History
     from .losses import CallableLoss, Loss
     from .optimizers import Optimizer
-    from .trace import Gradients, Trace
 
     LossLike: TypeAlias = str | Loss | CallableLoss | Callable[..., Any]
 
@@ -146,8 +146,6 @@ class MLP(Topology):
         >>> trace.layers[0].pre_activation.shape, trace.output.shape
         ((1, 3), (1, 1))
         """
-        from .trace import trace
-
         return trace(self, x)
 
     def backward(
@@ -193,8 +191,6 @@ class MLP(Topology):
         >>> bool((gradients.flat == same.flat).all())
         True
         """
-        from .trace import backward
-
         return backward(self, trace, loss_or_cotangent, y, sample_weight)
 
     def train_step(
@@ -276,8 +272,6 @@ class MLP(Topology):
         n_threads: int,
     ) -> tuple[int, float]:
         """`_train_step` for a loss that is a Python function."""
-        from .trace import backward, trace
-
         made = trace(self, rows, n_threads=n_threads)
         cotangent = np.empty_like(made.output)
         value = loss.evaluate(made.output, target, weight, cotangent)

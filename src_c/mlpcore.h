@@ -84,10 +84,10 @@ typedef struct mlp_loss {
 /* Rows with what they should become. */
 typedef struct mlp_batch {
     size_t n_samples;
-    const void *x;             /* (N, D) real */
-    const void *target;        /* (N, K) real; NULL when class_index is given */
+    const void *x;              /* (N, D) real */
+    const void *target;         /* (N, K) real; NULL when class_index is given */
     const int64_t *class_index; /* (N,) each in [0, K); for the cross entropies only, else NULL */
-    const void *sample_weight; /* (N,) real, or NULL for 1 everywhere */
+    const void *sample_weight;  /* (N,) real, or NULL for 1 everywhere */
 } mlp_batch;
 
 /* What one layer leaves behind, whole batch; a NULL pointer: not kept. */
@@ -106,11 +106,11 @@ typedef struct mlp_optimizer {
     mlp_optimizer_kind kind;
     double learning_rate;
     double weight_decay;
-    double momentum; /* SGD */
-    int nesterov;    /* SGD */
+    double momentum;              /* SGD */
+    int nesterov;                 /* SGD */
     double beta1, beta2, epsilon; /* Adam, AdamW */
-    void *first_moment;  /* SGD: the velocity, NULL without momentum */
-    void *second_moment; /* Adam, AdamW */
+    void *first_moment;           /* SGD: the velocity, NULL without momentum */
+    void *second_moment;          /* Adam, AdamW */
     int64_t step;
 } mlp_optimizer;
 
@@ -167,9 +167,10 @@ mlp_status mlp_train_step(mlp_workspace *workspace, void *parameters, const mlp_
 typedef int (*mlp_poll)(void *context);
 
 typedef struct mlp_epoch {
-    const int64_t *order; /* (N,) the rows in the order in which they are learnt; NULL: as they lie */
-    size_t batch_size;    /* the last batch of an epoch may be smaller, and is used */
-    mlp_poll poll;        /* may be NULL */
+    const int64_t
+        *order;        /* (N,) the rows in the order in which they are learnt; NULL: as they lie */
+    size_t batch_size; /* the last batch of an epoch may be smaller, and is used */
+    mlp_poll poll;     /* may be NULL */
     void *poll_context;
     size_t n_steps;    /* out: updates made */
     double loss_total; /* out: loss of each batch times its share of the rows, summed */

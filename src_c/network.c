@@ -80,8 +80,8 @@ static void lay_out(mlp_workspace *w, const mlp_needs *needs, mlp_arena *arena) 
         const size_t forward_width = (layer->n_outputs + width - 1) / width * width;
         const size_t backward_width = (layer->n_inputs + width - 1) / width * width;
         const size_t block = product_or_huge(needs->n_block, layer->n_outputs);
-        void *forward = mlp_arena_carve(
-            arena, product_or_huge(forward_width, layer->n_inputs), real_bytes);
+        void *forward =
+            mlp_arena_carve(arena, product_or_huge(forward_width, layer->n_inputs), real_bytes);
         void *backward = NULL, *output = NULL, *derivative = NULL, *delta = NULL;
         if (needs->derivatives) {
             backward = mlp_arena_carve(arena, product_or_huge(backward_width, layer->n_outputs),
@@ -99,22 +99,21 @@ static void lay_out(mlp_workspace *w, const mlp_needs *needs, mlp_arena *arena) 
         w->derivatives[l] = derivative;
         w->deltas[l] = delta;
     }
-    w->gradients =
-        mlp_arena_carve(arena, needs->own_gradients ? net->n_parameters : 0, real_bytes);
+    w->gradients = mlp_arena_carve(arena, needs->own_gradients ? net->n_parameters : 0, real_bytes);
     w->strips = mlp_arena_carve(
         arena, product_or_huge(needs->n_threads * 2 * needs->n_strip, net->widest), real_bytes);
     w->scratch = mlp_arena_carve(arena, needs->n_threads, kernels->scratch_bytes);
     w->row_values = mlp_arena_carve(arena, needs->n_values, sizeof(double));
     w->gathered_x = mlp_arena_carve(
         arena, product_or_huge(needs->n_gathered, net->layers[0].n_inputs), real_bytes);
-    w->gathered_target = mlp_arena_carve(
-        arena,
-        product_or_huge(needs->gathers_class_index ? 0 : needs->n_gathered,
-                        net->layers[n_layers - 1].n_outputs),
-        real_bytes);
+    w->gathered_target =
+        mlp_arena_carve(arena,
+                        product_or_huge(needs->gathers_class_index ? 0 : needs->n_gathered,
+                                        net->layers[n_layers - 1].n_outputs),
+                        real_bytes);
     w->gathered_weight = mlp_arena_carve(arena, needs->n_gathered, real_bytes);
-    w->gathered_class_index = mlp_arena_carve(
-        arena, needs->gathers_class_index ? needs->n_gathered : 0, sizeof(int64_t));
+    w->gathered_class_index =
+        mlp_arena_carve(arena, needs->gathers_class_index ? needs->n_gathered : 0, sizeof(int64_t));
 }
 
 mlp_status mlp_workspace_prepare(mlp_workspace *w, const mlp_needs *needs) {

@@ -37,9 +37,9 @@ struct mlp_network {
     int has_bias;
     size_t n_layers;
     size_t n_parameters;
-    size_t n_weights;    /* multiply-adds of one row through the net */
-    size_t widest;       /* the largest n_outputs */
-    size_t total_width;  /* the sum of all n_outputs */
+    size_t n_weights;   /* multiply-adds of one row through the net */
+    size_t widest;      /* the largest n_outputs */
+    size_t total_width; /* the sum of all n_outputs */
     mlp_layer_shape layers[];
 };
 
@@ -60,15 +60,15 @@ typedef struct mlp_needs {
 struct mlp_workspace {
     const mlp_network *network;
     mlp_arena arena;
-    mlp_needs needs;      /* what the arena is laid out for */
-    mlp_linear *linears;  /* (n_layers) of the running call */
-    mlp_record *records;  /* (n_layers) of the running block */
+    mlp_needs needs;                          /* what the arena is laid out for */
+    mlp_linear *linears;                      /* (n_layers) of the running call */
+    mlp_record *records;                      /* (n_layers) of the running block */
     void **forward_panels, **backward_panels; /* (n_layers) */
     void **outputs, **derivatives, **deltas;  /* (n_layers) of (n_block, n_outputs) */
-    void *gradients;      /* (P,) */
-    void *strips;         /* (n_threads, 2, n_strip, widest) */
-    void *scratch;        /* (n_threads, scratch_bytes) */
-    double *row_values;   /* (n_values) */
+    void *gradients;                          /* (P,) */
+    void *strips;                             /* (n_threads, 2, n_strip, widest) */
+    void *scratch;                            /* (n_threads, scratch_bytes) */
+    double *row_values;                       /* (n_values) */
     void *gathered_x, *gathered_target, *gathered_weight;
     int64_t *gathered_class_index;
 };

@@ -151,11 +151,11 @@ typedef struct row_region {
     const mlp_kernels *kernels;
     size_t n_rows, n_strip;
     const void *x;
-    int forward;           /* fill the records' z, a and f'(z) */
+    int forward;            /* fill the records' z, a and f'(z) */
     const mlp_batch *batch; /* the block's targets; NULL: no loss */
-    const void *cotangent; /* (n_rows, K) of the block, instead of a loss */
-    mlp_loss loss;         /* as asked for */
-    mlp_loss fused;        /* as computed */
+    const void *cotangent;  /* (n_rows, K) of the block, instead of a loss */
+    mlp_loss loss;          /* as asked for */
+    mlp_loss fused;         /* as computed */
     int on_pre_activation;
     double factor;
     double *row_values;
@@ -186,9 +186,8 @@ static void output_delta(const row_region *region, const mlp_record *record,
             batch_rows(kernels, region->batch, first, n_rows, 0, layer->n_outputs);
         const void *prediction =
             at(kernels, region->on_pre_activation ? record->pre_activation : record->output, from);
-        void *gradient = !region->backward || region->on_pre_activation || !grad_output
-                             ? delta
-                             : grad_output;
+        void *gradient =
+            !region->backward || region->on_pre_activation || !grad_output ? delta : grad_output;
         kernels->loss(&region->fused, layer->n_outputs, &rows, prediction, region->factor, gradient,
                       region->row_values + first);
         if (region->on_pre_activation && grad_output)
@@ -280,11 +279,10 @@ static void weight_task(void *context, size_t task, size_t worker) {
     const size_t end =
         smaller((piece + 1) * n_tiles / region->n_pieces * kernels->tile_rows, layer->n_inputs);
     const void *delta = w->records[l].grad_pre_activation;
-    kernels->linear_backward_weight(&w->linears[l], region->n_rows,
-                                    l ? w->records[l - 1].output : region->x, delta, begin, end,
-                                    region->accumulate,
-                                    at(kernels, region->gradients, layer->weight_offset),
-                                    (char *)w->scratch + worker * kernels->scratch_bytes);
+    kernels->linear_backward_weight(
+        &w->linears[l], region->n_rows, l ? w->records[l - 1].output : region->x, delta, begin, end,
+        region->accumulate, at(kernels, region->gradients, layer->weight_offset),
+        (char *)w->scratch + worker * kernels->scratch_bytes);
     if (piece == 0 && w->network->has_bias)
         kernels->linear_backward_bias(&w->linears[l], region->n_rows, delta, region->accumulate,
                                       at(kernels, region->gradients, layer->bias_offset));
@@ -301,11 +299,11 @@ static void point_records(mlp_workspace *w, const mlp_kernels *kernels, const ml
         mlp_record *record = &w->records[l];
         if (pass->records) {
             const mlp_record *given = &pass->records[l];
-            *record = (mlp_record){
-                at(kernels, given->pre_activation, from), at(kernels, given->output, from),
-                at(kernels, given->activation_derivative, from),
-                at(kernels, given->grad_output, from),
-                at(kernels, given->grad_pre_activation, from)};
+            *record = (mlp_record){at(kernels, given->pre_activation, from),
+                                   at(kernels, given->output, from),
+                                   at(kernels, given->activation_derivative, from),
+                                   at(kernels, given->grad_output, from),
+                                   at(kernels, given->grad_pre_activation, from)};
             if (!record->grad_pre_activation) record->grad_pre_activation = w->deltas[l];
             continue;
         }
@@ -320,8 +318,7 @@ static void point_records(mlp_workspace *w, const mlp_kernels *kernels, const ml
     }
 }
 
-mlp_status mlp_pass_prepare(mlp_workspace *w, mlp_pass *pass, mlp_needs *needs,
-                            size_t n_threads) {
+mlp_status mlp_pass_prepare(mlp_workspace *w, mlp_pass *pass, mlp_needs *needs, size_t n_threads) {
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = mlp_kernels_selected(net->dtype);
     const mlp_layer_shape *last = &net->layers[net->n_layers - 1];
@@ -373,7 +370,8 @@ void mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters
             rows.row_values = w->row_values + first;
         }
         rows.n_strip = strip_rows(kernels, n_inputs + 3 * net->total_width, n_rows);
-        const size_t n_strips = quotient_up(quotient_up(n_rows, rows.n_strip), n_threads) * n_threads;
+        const size_t n_strips =
+            quotient_up(quotient_up(n_rows, rows.n_strip), n_threads) * n_threads;
         rows.n_strip = n_rows ? quotient_up(n_rows, n_strips) : 1;
         mlp_parallel_for(n_threads, quotient_up(n_rows, rows.n_strip), row_task, &rows);
         if (backward) {

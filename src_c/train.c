@@ -89,8 +89,8 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
     size_t work = 0;
     for (size_t first = 0; first < n_samples; first += batch_size) {
         const size_t n = n_samples - first < batch_size ? n_samples - first : batch_size;
-        const mlp_batch batch = epoch->order ? gather(w, data, epoch->order + first, n)
-                                             : slice(w, data, first, n);
+        const mlp_batch batch =
+            epoch->order ? gather(w, data, epoch->order + first, n) : slice(w, data, first, n);
         pass.n_rows = n;
         pass.x = batch.x;
         pass.batch = &batch;

@@ -12,10 +12,10 @@ MLP_INLINE void MLP_REAL(vec_identity)(mlp_vec z, mlp_vec *value, mlp_vec *deriv
     if (derivative) *derivative = v_set1(1);
 }
 
-#define MLP_FOR_EACH_ELEMENTWISE(use)                                                    \
-    use(MLP_IDENTITY, identity) use(MLP_RELU, relu) use(MLP_LEAKY_RELU, leaky_relu)      \
-    use(MLP_ELU, elu) use(MLP_GELU, gelu) use(MLP_SILU, silu) use(MLP_SOFTPLUS, softplus) \
-    use(MLP_TANH, tanh) use(MLP_SIGMOID, sigmoid)
+#define MLP_FOR_EACH_ELEMENTWISE(use)                                                         \
+    use(MLP_IDENTITY, identity) use(MLP_RELU, relu) use(MLP_LEAKY_RELU, leaky_relu)           \
+        use(MLP_ELU, elu) use(MLP_GELU, gelu) use(MLP_SILU, silu) use(MLP_SOFTPLUS, softplus) \
+            use(MLP_TANH, tanh) use(MLP_SIGMOID, sigmoid)
 
 #define MLP_ACTIVATE_DEFINE(code, name)                                                         \
     MLP_INLINE void MLP_REAL(activate_row_##name)(size_t n, const mlp_real *z, mlp_real *a,     \
@@ -53,9 +53,9 @@ static void MLP_REAL(activate)(mlp_activation activation, size_t n_rows, size_t 
         n_rows = 1;
     }
     switch (activation) {
-#define MLP_ACTIVATE_CASE(code, name)                                      \
-    case code:                                                             \
-        MLP_REAL(activate_##name)(n_rows, n_columns, stride, z, a, d);     \
+#define MLP_ACTIVATE_CASE(code, name)                                  \
+    case code:                                                         \
+        MLP_REAL(activate_##name)(n_rows, n_columns, stride, z, a, d); \
         break;
         MLP_FOR_EACH_ELEMENTWISE(MLP_ACTIVATE_CASE)
     case MLP_SOFTMAX:
@@ -70,7 +70,8 @@ static void MLP_REAL(activate)(mlp_activation activation, size_t n_rows, size_t 
 static void MLP_REAL(softmax)(size_t n_rows, size_t n_columns, const mlp_real *z, mlp_real *a) {
     for (size_t i = 0; i < n_rows; i++, z += n_columns, a += n_columns) {
         mlp_real largest = z[0];
-        for (size_t j = 1; j < n_columns; j++) largest = largest > z[j] ? largest : z[j];
+        for (size_t j = 1; j < n_columns; j++)
+            largest = largest > z[j] ? largest : z[j];
         const mlp_vec shift = v_set1(largest);
         for (size_t j = 0; j < n_columns; j += MLP_LANES) {
             const mlp_tail tail = v_tail(n_columns - j < MLP_LANES ? n_columns - j : MLP_LANES);

@@ -13,30 +13,49 @@
 /* Terms made before they are summed: a multiple of the sum's lanes and of every register. */
 #define MLP_SUM_BLOCK 256
 
-/* A row may come in pieces if each but the last is a multiple of MLP_SUM_LANES. */
-MLP_INLINE void MLP_REAL(add_to_lanes)(size_t n, const mlp_real *terms, double *lanes) {
+/* The sum of a row with a term in each lane at most, which then all stay in registers. */
+MLP_INLINE double MLP_REAL(short_row_sum)(size_t n, const mlp_real *terms) {
+    double lanes[8];
+    if (n == 1) return 0.0 + (double)terms[0];
+    MLP_UNROLL
+    for (size_t lane = 0; lane < 8; lane++)
+        lanes[lane] = lane < n ? 0.0 + (double)terms[lane] : 0.0; /* 0 + -0 is 0: as long rows do */
+    if (n > 8) {
+        MLP_UNROLL
+        for (size_t lane = 0; lane < 8; lane++)
+            if (lane + 8 < n) lanes[lane] += (double)terms[lane + 8];
+    }
+    const double sum_04 = lanes[0] + lanes[4], sum_15 = lanes[1] + lanes[5];
+    const double sum_26 = lanes[2] + lanes[6], sum_37 = lanes[3] + lanes[7];
+    return (sum_04 + sum_26) + (sum_15 + sum_37);
+}
+
+/* The next n_terms of a row of n; all but the last call bring a multiple of MLP_SUM_LANES. */
+MLP_INLINE void MLP_REAL(add_terms)(size_t n, size_t n_terms, const mlp_real *terms,
+                                    double *lanes) {
+    if (n <= MLP_SUM_LANES) return;
     size_t j = 0;
-    for (; j + MLP_SUM_LANES <= n; j += MLP_SUM_LANES)
+    for (; j + MLP_SUM_LANES <= n_terms; j += MLP_SUM_LANES)
         for (size_t lane = 0; lane < MLP_SUM_LANES; lane++)
             lanes[lane] += (double)terms[j + lane];
-    for (size_t lane = 0; j + lane < n; lane++)
+    for (size_t lane = 0; j + lane < n_terms; lane++)
         lanes[lane] += (double)terms[j + lane];
 }
 
-/* Of a row of n terms. Lanes beyond n hold 0, so that adding them would change nothing. */
-MLP_INLINE double MLP_REAL(sum_of_lanes)(size_t n, double *lanes) {
+/* The sum of a row of n whose terms were added; terms are the last that were. */
+MLP_INLINE double MLP_REAL(sum_of_terms)(size_t n, const mlp_real *terms, double *lanes) {
+    if (n <= MLP_SUM_LANES) return MLP_REAL(short_row_sum)(n, terms);
     for (size_t width = MLP_SUM_LANES / 2; width > 0; width /= 2)
-        if (width < n)
-            for (size_t lane = 0; lane < width; lane++)
-                lanes[lane] += lanes[lane + width];
+        for (size_t lane = 0; lane < width; lane++)
+            lanes[lane] += lanes[lane + width];
     return lanes[0];
 }
 
 MLP_INLINE double MLP_REAL(row_sum)(size_t n, const mlp_real *terms) {
-    if (n == 1) return 0.0 + (double)terms[0]; /* as a lane would: -0 becomes 0 */
+    if (n <= MLP_SUM_LANES) return MLP_REAL(short_row_sum)(n, terms);
     double lanes[MLP_SUM_LANES] = {0};
-    MLP_REAL(add_to_lanes)(n, terms, lanes);
-    return MLP_REAL(sum_of_lanes)(n, lanes);
+    MLP_REAL(add_terms)(n, n, terms, lanes);
+    return MLP_REAL(sum_of_terms)(n, terms, lanes);
 }
 
 static void MLP_REAL(multiply)(size_t n, const void *da, const void *d, void *dz) {
@@ -59,9 +78,9 @@ MLP_INLINE double MLP_REAL(inner_product)(size_t n, const mlp_real *a, const mlp
     for (size_t begin = 0; begin < n; begin += MLP_SUM_BLOCK) {
         const size_t length = n - begin < MLP_SUM_BLOCK ? n - begin : MLP_SUM_BLOCK;
         MLP_REAL(multiply)(length, a + begin, b + begin, products);
-        MLP_REAL(add_to_lanes)(length, products, lanes);
+        MLP_REAL(add_terms)(n, length, products, lanes);
     }
-    return MLP_REAL(sum_of_lanes)(n, lanes);
+    return MLP_REAL(sum_of_terms)(n, products, lanes);
 }
 
 /* p (da - <da, p>): the Jacobian diag(p) - p p^T of softmax, applied without making it. */

@@ -61,43 +61,31 @@ MLP_INLINE void MLP_REAL(tile_run)(const MLP_REAL(tile) * t, const size_t rows, 
     MLP_UNROLL
     for (size_t i = 0; i < rows; i++) {
         MLP_UNROLL
-        for (size_t v = 0; v < vecs; v++) acc[i][v] = v_zero();
+        for (size_t v = 0; v < vecs; v++)
+            acc[i][v] = v_zero();
     }
-    if (a_is_columns) {
-        const mlp_real *a = t->a;
-        for (size_t k = 0; k < t->n_inner; k++) {
-            mlp_vec bv[MLP_TILE_VECS];
-            MLP_UNROLL
-            for (size_t v = 0; v + 1 < vecs; v++) bv[v] = v_load(b + v * MLP_LANES);
-            bv[vecs - 1] = v_load_tail(b + (vecs - 1) * MLP_LANES, tail);
-            MLP_UNROLL
-            for (size_t i = 0; i < rows; i++) {
-                const mlp_vec ai = v_set1(a[i]);
-                MLP_UNROLL
-                for (size_t v = 0; v < vecs; v++) acc[i][v] = v_fma(ai, bv[v], acc[i][v]);
-            }
-            a += a_stride;
-            b += b_stride;
-        }
-    } else {
-        const mlp_real *group[MLP_ROW_POINTERS];
+    const size_t row_step = a_is_columns ? 1 : a_stride, inner_step = a_is_columns ? a_stride : 1;
+    const mlp_real *group[MLP_ROW_POINTERS];
+    MLP_UNROLL
+    for (size_t g = 0; g < (rows + 2) / 3; g++)
+        group[g] = t->a + 3 * g * row_step;
+    for (size_t k = 0; k < t->n_inner; k++) {
+        mlp_vec bv[MLP_TILE_VECS];
         MLP_UNROLL
-        for (size_t g = 0; g < (rows + 2) / 3; g++) group[g] = t->a + 3 * g * a_stride;
-        for (size_t k = 0; k < t->n_inner; k++) {
-            mlp_vec bv[MLP_TILE_VECS];
+        for (size_t v = 0; v + 1 < vecs; v++)
+            bv[v] = v_load(b + v * MLP_LANES);
+        bv[vecs - 1] = v_load_tail(b + (vecs - 1) * MLP_LANES, tail);
+        MLP_UNROLL
+        for (size_t i = 0; i < rows; i++) {
+            const mlp_vec ai = v_set1(group[i / 3][(i % 3) * row_step]);
             MLP_UNROLL
-            for (size_t v = 0; v + 1 < vecs; v++) bv[v] = v_load(b + v * MLP_LANES);
-            bv[vecs - 1] = v_load_tail(b + (vecs - 1) * MLP_LANES, tail);
-            MLP_UNROLL
-            for (size_t i = 0; i < rows; i++) {
-                const mlp_vec ai = v_set1(group[i / 3][(i % 3) * a_stride]);
-                MLP_UNROLL
-                for (size_t v = 0; v < vecs; v++) acc[i][v] = v_fma(ai, bv[v], acc[i][v]);
-            }
-            MLP_UNROLL
-            for (size_t g = 0; g < (rows + 2) / 3; g++) group[g]++;
-            b += b_stride;
+            for (size_t v = 0; v < vecs; v++)
+                acc[i][v] = v_fma(ai, bv[v], acc[i][v]);
         }
+        MLP_UNROLL
+        for (size_t g = 0; g < (rows + 2) / 3; g++)
+            group[g] += inner_step;
+        b += b_stride;
     }
 
     if (t->accumulate) {
@@ -117,14 +105,16 @@ MLP_INLINE void MLP_REAL(tile_run)(const MLP_REAL(tile) * t, const size_t rows, 
             const mlp_vec bias = v + 1 < vecs ? v_load(t->bias + v * MLP_LANES)
                                               : v_load_tail(t->bias + v * MLP_LANES, tail);
             MLP_UNROLL
-            for (size_t i = 0; i < rows; i++) acc[i][v] = v_add(acc[i][v], bias);
+            for (size_t i = 0; i < rows; i++)
+                acc[i][v] = v_add(acc[i][v], bias);
         }
     }
     if (t->relu) {
         MLP_UNROLL
         for (size_t i = 0; i < rows; i++) {
             MLP_UNROLL
-            for (size_t v = 0; v < vecs; v++) acc[i][v] = v_max(v_zero(), acc[i][v]);
+            for (size_t v = 0; v < vecs; v++)
+                acc[i][v] = v_max(v_zero(), acc[i][v]);
         }
     }
     if (t->factor) {
@@ -142,7 +132,8 @@ MLP_INLINE void MLP_REAL(tile_run)(const MLP_REAL(tile) * t, const size_t rows, 
     for (size_t i = 0; i < rows; i++) {
         mlp_real *c = t->c + i * t->c_stride;
         MLP_UNROLL
-        for (size_t v = 0; v + 1 < vecs; v++) v_store(c + v * MLP_LANES, acc[i][v]);
+        for (size_t v = 0; v + 1 < vecs; v++)
+            v_store(c + v * MLP_LANES, acc[i][v]);
         v_store_tail(c + (vecs - 1) * MLP_LANES, tail, acc[i][vecs - 1]);
     }
 }
@@ -152,22 +143,21 @@ MLP_INLINE void MLP_REAL(tile_run)(const MLP_REAL(tile) * t, const size_t rows, 
 typedef void (*MLP_REAL(tile_function))(const MLP_REAL(tile) *);
 
 #define MLP_TILE_NAME(r, v, kind) MLP_REAL(tile_##kind##_##r##x##v)
-#define MLP_TILE_DEFINE(r, v)                                             \
-    static void MLP_TILE_NAME(r, v, rows)(const MLP_REAL(tile) * t) {     \
-        MLP_REAL(tile_run)(t, r, v, 0);                                   \
-    }                                                                     \
-    static void MLP_TILE_NAME(r, v, columns)(const MLP_REAL(tile) * t) {  \
-        MLP_REAL(tile_run)(t, r, v, 1);                                   \
+#define MLP_TILE_DEFINE(r, v)                                            \
+    static void MLP_TILE_NAME(r, v, rows)(const MLP_REAL(tile) * t) {    \
+        MLP_REAL(tile_run)(t, r, v, 0);                                  \
+    }                                                                    \
+    static void MLP_TILE_NAME(r, v, columns)(const MLP_REAL(tile) * t) { \
+        MLP_REAL(tile_run)(t, r, v, 1);                                  \
     }
-#define MLP_TILE_ROWS_ENTRY(r, v) MLP_TILE_NAME(r, v, rows),
+#define MLP_TILE_ROWS_ENTRY(r, v)    MLP_TILE_NAME(r, v, rows),
 #define MLP_TILE_COLUMNS_ENTRY(r, v) MLP_TILE_NAME(r, v, columns),
 
 MLP_FOR_EACH_TILE(MLP_TILE_DEFINE)
 
 /* [a_is_columns][(vecs - 1) * MLP_TILE_ROWS + rows - 1] */
-static const MLP_REAL(tile_function)
-    MLP_REAL(tiles)[2][MLP_TILE_VECS * MLP_TILE_ROWS] = {
-        {MLP_FOR_EACH_TILE(MLP_TILE_ROWS_ENTRY)}, {MLP_FOR_EACH_TILE(MLP_TILE_COLUMNS_ENTRY)}};
+static const MLP_REAL(tile_function) MLP_REAL(tiles)[2][MLP_TILE_VECS * MLP_TILE_ROWS] = {
+    {MLP_FOR_EACH_TILE(MLP_TILE_ROWS_ENTRY)}, {MLP_FOR_EACH_TILE(MLP_TILE_COLUMNS_ENTRY)}};
 
 /* ---------------------------------------------------------------------------- the product */
 
@@ -177,7 +167,7 @@ typedef struct MLP_REAL(product) {
     size_t a_stride;
     int a_is_columns;
     const mlp_real *b;
-    size_t b_panel; /* from panel to panel */
+    size_t b_panel;  /* from panel to panel */
     size_t b_stride; /* from inner index to inner index */
     int b_is_packed;
     mlp_real *c; /* rows at distance n_columns */
@@ -192,7 +182,8 @@ typedef struct MLP_REAL(product) {
 
 MLP_INLINE void MLP_REAL(copy)(size_t n, const mlp_real *from, mlp_real *to) {
     size_t j = 0;
-    for (; j + MLP_LANES <= n; j += MLP_LANES) v_store(to + j, v_load(from + j));
+    for (; j + MLP_LANES <= n; j += MLP_LANES)
+        v_store(to + j, v_load(from + j));
     if (j < n) v_store_tail(to + j, v_tail(n - j), v_load_tail(from + j, v_tail(n - j)));
 }
 
@@ -209,13 +200,15 @@ static void MLP_REAL(pack_panel)(size_t n_inner, size_t width, const mlp_real *b
     }
     const size_t full = width / MLP_LANES, rest = width % MLP_LANES;
     for (size_t k = 0; k < n_inner; k++, b += b_stride, panel += MLP_PANEL) {
-        for (size_t v = 0; v < full; v++) v_store(panel + v * MLP_LANES, v_load(b + v * MLP_LANES));
+        for (size_t v = 0; v < full; v++)
+            v_store(panel + v * MLP_LANES, v_load(b + v * MLP_LANES));
         size_t v = full;
         if (rest) {
             v_store(panel + v * MLP_LANES, v_load_tail(b + v * MLP_LANES, v_tail(rest)));
             v++;
         }
-        for (; v < MLP_TILE_VECS; v++) v_store(panel + v * MLP_LANES, v_zero());
+        for (; v < MLP_TILE_VECS; v++)
+            v_store(panel + v * MLP_LANES, v_zero());
     }
 }
 

@@ -8,8 +8,8 @@
  */
 #define MLP_TILES_4(use, vecs) use(1, vecs) use(2, vecs) use(3, vecs) use(4, vecs)
 #define MLP_TILES_6(use, vecs) MLP_TILES_4(use, vecs) use(5, vecs) use(6, vecs)
-#define MLP_TILES_12(use, vecs)                                                               \
-    MLP_TILES_6(use, vecs)                                                                    \
+#define MLP_TILES_12(use, vecs) \
+    MLP_TILES_6(use, vecs)      \
     use(7, vecs) use(8, vecs) use(9, vecs) use(10, vecs) use(11, vecs) use(12, vecs)
 #define MLP_TILES_14(use, vecs) MLP_TILES_12(use, vecs) use(13, vecs) use(14, vecs)
 

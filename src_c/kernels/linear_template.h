@@ -41,7 +41,8 @@ static void MLP_REAL(pack_backward)(const mlp_linear *layer, size_t begin, size_
         for (size_t k = 0; k < n_inner; k++) {
             for (size_t j = k < whole_depth ? whole_width : 0; j < width; j++)
                 to[k * MLP_PANEL + j] = weight[j * n_inner + k];
-            for (size_t j = width; j < MLP_PANEL; j++) to[k * MLP_PANEL + j] = 0;
+            for (size_t j = width; j < MLP_PANEL; j++)
+                to[k * MLP_PANEL + j] = 0;
         }
     }
 }

@@ -109,11 +109,11 @@ static void MLP_REAL(elementwise_loss)(const mlp_loss *loss, const mlp_loss_rows
                 target = rows->target + at;
             MLP_REAL(loss_block)(loss, length, rows->prediction + at, target, scale, terms,
                                  rows->gradient != NULL ? rows->gradient + at : NULL);
-            if (n > MLP_SUM_BLOCK) MLP_REAL(add_to_lanes)(length, terms, lanes);
+            if (n_rows == 1) MLP_REAL(add_terms)(n, length, terms, lanes);
         }
         if (rows->row_values == NULL) continue;
-        if (n > MLP_SUM_BLOCK)
-            rows->row_values[row] = MLP_REAL(sum_of_lanes)(n, lanes);
+        if (n_rows == 1)
+            rows->row_values[row] = MLP_REAL(sum_of_terms)(n, terms, lanes);
         else
             for (size_t i = 0; i < n_rows; i++)
                 rows->row_values[row + i] = MLP_REAL(row_sum)(n_columns, terms + i * n_columns);
@@ -185,12 +185,12 @@ MLP_INLINE void MLP_REAL(softmax_row)(size_t n, const mlp_real *z, mlp_real *e,
         }
         for (size_t j = 0; j < length; j++)
             n_largest += z[begin + j] == largest;
-        MLP_REAL(add_to_lanes)(length, block, lanes);
+        MLP_REAL(add_terms)(n, length, block, lanes);
     }
     /* The difference is 0, or NaN for an infinity. */
     const double ties = (double)n_largest - 1.0 + (double)(largest - largest);
     group->largest[i] = largest;
-    group->others[i] = (mlp_real)(MLP_REAL(sum_of_lanes)(n, lanes) + ties);
+    group->others[i] = (mlp_real)(MLP_REAL(sum_of_terms)(n, block, lanes) + ties);
 }
 
 /* The sum of the terms of the group's row i. y NULL: class c. */
@@ -213,9 +213,9 @@ MLP_INLINE double MLP_REAL(cross_entropy_of_row)(size_t n, const mlp_real *z, co
                 v_select(v_eq(target, v_zero()), v_zero(), v_sub(logit, v_set1(largest)));
             v_store(terms + j, v_mul(target, v_sub(v_set1(log_sum), shifted)));
         }
-        MLP_REAL(add_to_lanes)(length, terms, lanes);
+        MLP_REAL(add_terms)(n, length, terms, lanes);
     }
-    return MLP_REAL(sum_of_lanes)(n, lanes);
+    return MLP_REAL(sum_of_terms)(n, terms, lanes);
 }
 
 /* The gradient of the group's row i, in which e waits, times scale. y NULL: class c. */

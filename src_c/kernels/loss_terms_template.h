@@ -49,7 +49,7 @@ MLP_INLINE void MLP_REAL(log_cosh_term)(mlp_vec y_hat, mlp_vec y, mlp_vec *term,
     const mlp_mask small = v_lt(size, one);
     const mlp_vec excess = v_select(small, v_div(v_mul(s, s), v_mul(two, t)), v_mul(t, t));
     const mlp_vec linear = v_sub(size, v_set1(MLP_C(0.693147180559945309417232121458))); /* log 2 */
-    *term = v_add(v_select(small, v_zero(), linear), MLP_REAL(vec_log1p)(excess));
+    *term = v_add(v_select(small, v_zero(), linear), MLP_REAL(log1p_unit)(excess));
     const mlp_vec tanh_size = v_div(v_mul(s, v_add(one, t)), v_fma(t, t, one));
     *derivative = v_copysign(tanh_size, r);
 }
@@ -92,7 +92,7 @@ MLP_INLINE void MLP_REAL(bce_with_logits_term)(mlp_vec z, mlp_vec y, mlp_vec *te
     const mlp_vec wrong = v_select(positive, no, y); /* what the target gives to the other side */
     /* 0 times an infinite logit is no loss. */
     const mlp_vec linear = v_select(v_eq(wrong, zero), zero, v_mul(wrong, v_abs(z)));
-    *term = v_add(linear, MLP_REAL(vec_log1p)(e));
+    *term = v_add(linear, MLP_REAL(log1p_unit)(e));
     const mlp_vec numerator = v_select(positive, v_fnma(y, e, no), v_sub(v_mul(no, e), y));
     *derivative = v_div(numerator, v_add(one, e));
 }

@@ -22,16 +22,16 @@
 #undef MLP_NEON_SUFFIX
 
 #if MLP_DTYPE_BITS == 32
-#define mlp_real float
-#define MLP_TAG f32
-#define MLP_EPSILON FLT_EPSILON
-#define MLP_X86_SUFFIX _ps
+#define mlp_real        float
+#define MLP_TAG         f32
+#define MLP_EPSILON     FLT_EPSILON
+#define MLP_X86_SUFFIX  _ps
 #define MLP_NEON_SUFFIX _f32
 #elif MLP_DTYPE_BITS == 64
-#define mlp_real double
-#define MLP_TAG f64
-#define MLP_EPSILON DBL_EPSILON
-#define MLP_X86_SUFFIX _pd
+#define mlp_real        double
+#define MLP_TAG         f64
+#define MLP_EPSILON     DBL_EPSILON
+#define MLP_X86_SUFFIX  _pd
 #define MLP_NEON_SUFFIX _f64
 #else
 #error "MLP_DTYPE_BITS is 32 or 64"
@@ -39,7 +39,7 @@
 
 #ifndef MLP_REAL
 #define MLP_NAME_(name, tag, isa) name##_##tag##_##isa
-#define MLP_NAME(name, tag, isa) MLP_NAME_(name, tag, isa)
-#define MLP_REAL(name) MLP_NAME(name, MLP_TAG, MLP_ISA)
-#define MLP_C(x) ((mlp_real)(x))
+#define MLP_NAME(name, tag, isa)  MLP_NAME_(name, tag, isa)
+#define MLP_REAL(name)            MLP_NAME(name, MLP_TAG, MLP_ISA)
+#define MLP_C(x)                  ((mlp_real)(x))
 #endif

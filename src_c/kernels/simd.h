@@ -41,8 +41,8 @@
 #define MLP_INT_MAGIC_f64 0x4330000000000000LL
 
 #define MLP_WORD_(word, tag) word##_##tag
-#define MLP_WORD(word, tag) MLP_WORD_(word, tag)
-#define V_(word) MLP_WORD(word, MLP_TAG)
+#define MLP_WORD(word, tag)  MLP_WORD_(word, tag)
+#define V_(word)             MLP_WORD(word, MLP_TAG)
 
 #if defined(MLP_SIMD_AVX512)
 #include "simd_avx512.h"

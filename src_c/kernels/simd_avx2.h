@@ -4,7 +4,7 @@
 
 typedef __m256 vec_f32;
 typedef __m256d vec_f64;
-#define mlp_vec V_(vec)
+#define mlp_vec  V_(vec)
 #define mlp_mask V_(vec)
 #define mlp_tail __m256i
 
@@ -16,32 +16,32 @@ static const int64_t tail_window_f64[8] = {-1, -1, -1, -1};
 
 #define v_tail(n) \
     _mm256_loadu_si256((const __m256i *)(const void *)(V_(tail_window) + (MLP_LANES - (n))))
-#define v_load(p) X_(loadu)(p)
-#define v_store(p, x) X_(storeu)(p, x)
-#define v_load_tail(p, t) X_(maskload)(p, t)
-#define v_store_tail(p, t, x) X_(maskstore)(p, t, x)
-#define v_set1(s) X_(set1)(s)
-#define v_zero() MLP_PASTE2(_mm256_setzero, MLP_X86_SUFFIX)()
-#define v_add(a, b) X_(add)(a, b)
-#define v_sub(a, b) X_(sub)(a, b)
-#define v_mul(a, b) X_(mul)(a, b)
-#define v_div(a, b) X_(div)(a, b)
-#define v_sqrt(a) X_(sqrt)(a)
-#define v_fma(a, b, c) X_(fmadd)(a, b, c)
-#define v_fnma(a, b, c) X_(fnmadd)(a, b, c)
-#define v_max(a, b) X_(max)(a, b)
-#define v_min(a, b) X_(min)(a, b)
-#define v_abs(a) X_(andnot)(v_set1(MLP_C(-0.0)), a)
-#define v_neg(a) X_(xor)(v_set1(MLP_C(-0.0)), a)
-#define v_copysign(magnitude, sign) X_(or)(v_abs(magnitude), X_(and)(v_set1(MLP_C(-0.0)), sign))
-#define v_round(a) X_(round)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
-#define v_lt(a, b) X_(cmp)(a, b, _CMP_LT_OQ)
-#define v_le(a, b) X_(cmp)(a, b, _CMP_LE_OQ)
-#define v_eq(a, b) X_(cmp)(a, b, _CMP_EQ_OQ)
-#define v_select(mask, a, b) X_(blendv)(b, a, mask)
-#define v_pow2(n) V_(pow2)(n)
-#define v_exponent(a) V_(exponent)(a)
-#define v_mantissa(a) V_(mantissa)(a)
+#define v_load(p)                   X_(loadu)(p)
+#define v_store(p, x)               X_(storeu)(p, x)
+#define v_load_tail(p, t)           X_(maskload)(p, t)
+#define v_store_tail(p, t, x)       X_(maskstore)(p, t, x)
+#define v_set1(s)                   X_(set1)(s)
+#define v_zero()                    MLP_PASTE2(_mm256_setzero, MLP_X86_SUFFIX)()
+#define v_add(a, b)                 X_(add)(a, b)
+#define v_sub(a, b)                 X_(sub)(a, b)
+#define v_mul(a, b)                 X_(mul)(a, b)
+#define v_div(a, b)                 X_(div)(a, b)
+#define v_sqrt(a)                   X_(sqrt)(a)
+#define v_fma(a, b, c)              X_(fmadd)(a, b, c)
+#define v_fnma(a, b, c)             X_(fnmadd)(a, b, c)
+#define v_max(a, b)                 X_(max)(a, b)
+#define v_min(a, b)                 X_(min)(a, b)
+#define v_abs(a)                    X_(andnot)(v_set1(MLP_C(-0.0)), a)
+#define v_neg(a)                    X_ (xor)(v_set1(MLP_C(-0.0)), a)
+#define v_copysign(magnitude, sign) X_(or)(v_abs(magnitude), X_ (and)(v_set1(MLP_C(-0.0)), sign))
+#define v_round(a)                  X_(round)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+#define v_lt(a, b)                  X_(cmp)(a, b, _CMP_LT_OQ)
+#define v_le(a, b)                  X_(cmp)(a, b, _CMP_LE_OQ)
+#define v_eq(a, b)                  X_(cmp)(a, b, _CMP_EQ_OQ)
+#define v_select(mask, a, b)        X_(blendv)(b, a, mask)
+#define v_pow2(n)                   V_(pow2)(n)
+#define v_exponent(a)               V_(exponent)(a)
+#define v_mantissa(a)               V_(mantissa)(a)
 
 MLP_INLINE vec_f32 pow2_f32(vec_f32 n) {
     __m256i bits = _mm256_castps_si256(_mm256_add_ps(n, _mm256_set1_ps(MLP_POW2_MAGIC_f32)));
@@ -73,6 +73,5 @@ MLP_INLINE vec_f32 mantissa_f32(vec_f32 a) {
 MLP_INLINE vec_f64 mantissa_f64(vec_f64 a) {
     __m256i fraction =
         _mm256_and_si256(_mm256_castpd_si256(a), _mm256_set1_epi64x(0x000FFFFFFFFFFFFFLL));
-    return _mm256_castsi256_pd(
-        _mm256_or_si256(fraction, _mm256_set1_epi64x(0x3FF0000000000000LL)));
+    return _mm256_castsi256_pd(_mm256_or_si256(fraction, _mm256_set1_epi64x(0x3FF0000000000000LL)));
 }

@@ -9,6 +9,16 @@
  */
 #include "math_coefficients.h"
 
+/* Beyond these e^x, and z e^z with it, is 0 or infinite. */
+#define MLP_EXP_LOW MLP_PICK(-110.0f, -760.0)
+#define MLP_EXP_HIGH MLP_PICK(90.0f, 711.0)
+/* 2^n is normal between these; far from the denormals above the third. */
+#define MLP_EXPONENT_LOW MLP_PICK(-126.0f, -1022.0)
+#define MLP_EXPONENT_HIGH MLP_PICK(127.0f, 1023.0)
+#define MLP_EXPONENT_SAFE MLP_PICK(-100.0f, -960.0)
+/* 2^64 lifts every denormal into the normal range. */
+#define MLP_SMALLEST_NORMAL MLP_PICK(FLT_MIN, DBL_MIN)
+
 /* c[0] + c[1] x + ... as two interleaved chains in x^2: half the latency of Horner's one. */
 MLP_INLINE mlp_vec MLP_REAL(polynomial)(mlp_vec x, const mlp_real *c, int n_terms) {
     mlp_vec x2 = v_mul(x, x);
@@ -117,11 +127,11 @@ MLP_INLINE mlp_vec MLP_REAL(vec_log)(mlp_vec x) {
     const mlp_vec one = v_set1(MLP_C(1));
     const mlp_vec infinity = v_set1(MLP_C(INFINITY));
     mlp_mask denormal = v_lt(x, v_set1(MLP_SMALLEST_NORMAL));
-    mlp_vec lifted = v_mul(x, v_set1(MLP_LOG_LIFT));
+    mlp_vec lifted = v_mul(x, v_set1(MLP_C(0x1p64)));
     mlp_vec normal = v_select(denormal, lifted, x);
     mlp_vec k = v_exponent(normal);
     mlp_vec mantissa = v_mantissa(normal);
-    mlp_vec k_lifted = v_sub(k, v_set1(MLP_LOG_LIFT_EXPONENT));
+    mlp_vec k_lifted = v_sub(k, v_set1(MLP_C(64)));
     k = v_select(denormal, k_lifted, k);
     mlp_mask large = v_lt(v_set1(MLP_C(MLP_LOG_SPLIT)), mantissa);
     mlp_vec halved = v_mul(mantissa, v_set1(MLP_C(0.5)));
@@ -157,10 +167,10 @@ MLP_INLINE mlp_vec MLP_REAL(vec_log1p)(mlp_vec x) {
     mlp_mask huge = v_lt(v_set1(MLP_C(0x1p64)), x);
     mlp_vec lowered = v_mul(x, v_set1(MLP_C(0x1p-64)));
     mlp_vec inside = v_select(huge, lowered, x);
-    mlp_vec sum = v_add(one, inside);
+    mlp_vec added = v_select(huge, v_zero(), one);
+    mlp_vec sum = v_add(added, inside);
     mlp_vec k = v_exponent(v_mul(sum, v_set1(MLP_C(2 / MLP_LOG_SPLIT))));
     mlp_vec power = v_pow2(v_neg(k));
-    mlp_vec added = v_select(huge, v_zero(), one);
     mlp_vec power_m1 = v_fma(added, power, v_set1(MLP_C(-1)));
     mlp_vec f = v_fma(power, inside, power_m1);
     mlp_vec k_huge = v_add(k, v_set1(MLP_C(64)));

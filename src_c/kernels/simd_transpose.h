@@ -19,7 +19,8 @@
 MLP_INLINE void transpose_f32(const float *from, size_t from_stride, float *to, size_t to_stride) {
     __m256 row[8], pair[8], quad[8];
     MLP_UNROLL
-    for (size_t i = 0; i < 8; i++) row[i] = _mm256_loadu_ps(from + i * from_stride);
+    for (size_t i = 0; i < 8; i++)
+        row[i] = _mm256_loadu_ps(from + i * from_stride);
     MLP_UNROLL
     for (size_t i = 0; i < 8; i += 2) {
         pair[i] = _mm256_unpacklo_ps(row[i], row[i + 1]);
@@ -44,7 +45,8 @@ MLP_INLINE void transpose_f64(const double *from, size_t from_stride, double *to
                               size_t to_stride) {
     __m256d row[4], pair[4];
     MLP_UNROLL
-    for (size_t i = 0; i < 4; i++) row[i] = _mm256_loadu_pd(from + i * from_stride);
+    for (size_t i = 0; i < 4; i++)
+        row[i] = _mm256_loadu_pd(from + i * from_stride);
     MLP_UNROLL
     for (size_t i = 0; i < 4; i += 2) {
         pair[i] = _mm256_unpacklo_pd(row[i], row[i + 1]);
@@ -60,13 +62,13 @@ MLP_INLINE void transpose_f64(const double *from, size_t from_stride, double *to
 
 #else
 
-#define MLP_TRANSPOSE_DEFINE(tag, real)                                                       \
-    MLP_INLINE void transpose_##tag(const real *from, size_t from_stride, real *to,           \
-                                    size_t to_stride) {                                       \
-        for (size_t j = 0; j < MLP_TRANSPOSE_BLOCK_##tag; j++) {                              \
-            for (size_t i = 0; i < MLP_TRANSPOSE_BLOCK_##tag; i++)                            \
-                to[j * to_stride + i] = from[i * from_stride + j];                            \
-        }                                                                                     \
+#define MLP_TRANSPOSE_DEFINE(tag, real)                                             \
+    MLP_INLINE void transpose_##tag(const real *from, size_t from_stride, real *to, \
+                                    size_t to_stride) {                             \
+        for (size_t j = 0; j < MLP_TRANSPOSE_BLOCK_##tag; j++) {                    \
+            for (size_t i = 0; i < MLP_TRANSPOSE_BLOCK_##tag; i++)                  \
+                to[j * to_stride + i] = from[i * from_stride + j];                  \
+        }                                                                           \
     }
 MLP_TRANSPOSE_DEFINE(f32, float)
 MLP_TRANSPOSE_DEFINE(f64, double)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """chain: every key against the reference, against products of Jacobians, and by hand."""
 
+import copy
+import pickle
 from collections.abc import Mapping
 from itertools import pairwise
 
@@ -369,6 +371,26 @@ def test_nan_goes_through():
     chain = net.chain(x, y, "mse")
     assert np.isnan(chain["dl/dz1"][3]).all()
     assert np.isfinite(np.delete(chain["y_hat"], 3, axis=0)).all()
+
+
+@pytest.mark.parametrize(("loss", "output"), PAIRS, ids=repr)
+def test_infinity_goes_through_without_a_warning(loss, output):
+    net = make_net(2, output, hidden="identity")
+    x, y = make_data(net)
+    x[3, 0] = np.inf
+    chain = net.chain(x, y, loss)
+    assert not np.isfinite(chain["z1"][3]).any()
+    assert np.isfinite(np.delete(chain["dl/dy"], 3, axis=0)).all()
+
+
+def test_copies_and_pickles():
+    net = make_net(2)
+    x, y = make_data(net)
+    chain = net.chain(x, y, "mse")
+    for copied in (copy.deepcopy(chain), pickle.loads(pickle.dumps(chain))):
+        assert list(copied) == list(chain)
+        for key in ("dz3/dz2", "dz2/dz1"):
+            assert np.array_equal(copied.jacobian(key), chain.jacobian(key))
 
 
 def test_values_are_those_of_the_call():

@@ -122,7 +122,7 @@ def test_what_cannot_be_replaced_says_what_to_do():
     with pytest.raises(TypeError):
         net.weights[0] = np.zeros((3, 2))
     with pytest.raises(AttributeError):
-        net.weigths = ()  # a typing error does not pass for an assignment
+        net.weight = ()  # a name that there is not does not pass for an assignment
 
 
 def test_the_activations_argument():

@@ -26,8 +26,12 @@ static const net_case cases[] = {
     {"seed", 2, {2, 20, 5}, {MLP_RELU, MLP_IDENTITY}, MLP_MSE, 33},
     {"odd", 3, {7, 33, 65, 3}, {MLP_TANH, MLP_GELU, MLP_SOFTMAX}, MLP_CROSS_ENTROPY, 71},
     {"sigmoids", 2, {30, 16, 1}, {MLP_SIGMOID, MLP_SIGMOID}, MLP_BCE, 150},
-    {"deep", 5, {5, 19, 18, 17, 16, 2},
-     {MLP_SILU, MLP_ELU, MLP_SOFTPLUS, MLP_LEAKY_RELU, MLP_SOFTPLUS}, MLP_HUBER, 50},
+    {"deep",
+     5,
+     {5, 19, 18, 17, 16, 2},
+     {MLP_SILU, MLP_ELU, MLP_SOFTPLUS, MLP_LEAKY_RELU, MLP_SOFTPLUS},
+     MLP_HUBER,
+     50},
     {"chunks", 2, {600, 530, 3}, {MLP_ELU, MLP_IDENTITY}, MLP_LOG_COSH, 20},
     {"blocks", 2, {3, 9, 2}, {MLP_TANH, MLP_IDENTITY}, MLP_POISSON, 1100},
 };
@@ -43,7 +47,8 @@ static double uniform(void) {
 static uint64_t hash(const void *data, size_t n_bytes) {
     const unsigned char *bytes = data;
     uint64_t value = 14695981039346656037u; /* FNV-1a */
-    for (size_t i = 0; i < n_bytes; i++) value = (value ^ bytes[i]) * 1099511628211u;
+    for (size_t i = 0; i < n_bytes; i++)
+        value = (value ^ bytes[i]) * 1099511628211u;
     return value;
 }
 
@@ -85,11 +90,13 @@ static void run(const net_case *c, mlp_dtype dtype, size_t n_threads) {
     void *grad_x = reals(dtype, c->n_rows * n_inputs, 0.0);
     void *first_moment = reals(dtype, n_parameters, 0.0);
     void *second_moment = reals(dtype, n_parameters, 0.0);
-    int64_t *order = calloc(c->n_rows, sizeof *order), *classes = calloc(c->n_rows, sizeof *classes);
+    int64_t *order = calloc(c->n_rows, sizeof *order),
+            *classes = calloc(c->n_rows, sizeof *classes);
     if (!order || !classes) abort();
     mlp_batch batch = {.n_samples = c->n_rows, .x = x, .target = target};
     if (c->loss == MLP_CROSS_ENTROPY) {
-        for (size_t i = 0; i < c->n_rows; i++) classes[i] = (int64_t)(i * 7 % n_outputs);
+        for (size_t i = 0; i < c->n_rows; i++)
+            classes[i] = (int64_t)(i * 7 % n_outputs);
         batch.target = NULL;
         batch.class_index = classes;
     }
@@ -119,9 +126,10 @@ static void run(const net_case *c, mlp_dtype dtype, size_t n_threads) {
     printf("%s f%d trained %016llx %a\n", c->name, (int)item * 8,
            (unsigned long long)hash(parameters, n_parameters * item), epoch.loss_total);
 
-    void *arrays[] = {parameters, x,           target,        output,  gradients,
-                      grad_x,     first_moment, second_moment, order,   classes};
-    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) free(arrays[i]);
+    void *arrays[] = {parameters,    x,     target, output, gradients, grad_x, first_moment,
+                      second_moment, order, classes};
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
+        free(arrays[i]);
     mlp_workspace_destroy(workspace);
     mlp_network_destroy(network);
 }

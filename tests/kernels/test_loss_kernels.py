@@ -198,6 +198,30 @@ def test_bits_do_not_depend_on_the_call(isa, dtype, kind):
                 np.testing.assert_array_equal(soft[1], gradient)
 
 
+def sum_in_lanes(terms):
+    """Element j in lane j % 16 of float64; lane l + lane l + 8, then + 4, + 2, + 1."""
+    lanes = np.zeros(16)
+    for begin in range(0, terms.size, 16):
+        part = terms[begin : begin + 16]
+        lanes[: part.size] += part
+    while lanes.size > 1:
+        lanes = lanes[: lanes.size // 2] + lanes[lanes.size // 2 :]
+    return lanes[0]
+
+
+@each_isa
+@each_dtype
+def test_rows_are_summed_in_sixteen_lanes(isa, dtype):
+    rng = np.random.default_rng(9)
+    for n_columns in [*range(1, 35), 255, 256, 257, 600]:
+        y_hat = (rng.normal(size=(3, n_columns)) * 10.0 ** rng.integers(-9, 9, n_columns)).astype(
+            dtype
+        )
+        values, _ = loss_kernel(isa, "l1", y_hat, np.zeros_like(y_hat))
+        want = [sum_in_lanes(np.abs(row).astype(np.float64)) for row in y_hat]
+        np.testing.assert_array_equal(values, want)
+
+
 @each_dtype
 @each_loss
 def test_instruction_sets_have_the_same_bits(dtype, kind):
