@@ -122,7 +122,7 @@ class Network:
         optimizer: OptimizerKernel,
         n_threads: int,
     ) -> tuple[int, float, int]: ...
-    # (status, sum over batches of loss times the batch's share of the rows, number of updates made).
+    # (status, sum over batches of loss times the batch's share of the rows, updates made).
     # A Ctrl-C raises KeyboardInterrupt after the running update.
 
 def aligned_zeros(n: int, dtype: str) -> Array: ...  # (n,), 64-byte aligned

@@ -7,7 +7,6 @@ what stands here only finds out whether an array can be used just as it is."""
 import atexit
 import os
 
-cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int64_t, uint64_t
 
@@ -246,7 +245,7 @@ cdef class OptimizerKernel:
         """Moments for these parameters, made at the first update or checked to be theirs."""
         cdef cnp.ndarray parameters = network._parameters
         if not cnp.PyArray_ISWRITEABLE(parameters):
-            raise ValueError("net.parameters: must be writable to be trained, got a read-only array")
+            raise ValueError("net.parameters: must be writable to be trained, got read-only ones")
         if self._owner is parameters:
             return 0
         if self._owner is not None:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every tolerance of the tests, with its reason. A test that compares numbers takes it from here."""
+"""Every tolerance of the tests, with its reason; a test that compares numbers takes it here."""
 
 import numpy as np
 
 EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52}
 
-# Norm-wise: |got - want| / |want|, of a whole array, against a float64 reference on the same inputs.
-# A sum of k products has an error of about sqrt(k) epsilon; with k of some hundreds, five layers and
-# activations good to a few ULP that is 30 to 50 epsilon at worst: 5e-6 and 1e-14. The rest is room
-# for sums that cancel.
+# Norm-wise: |got - want| / |want|, of a whole array, against a float64 reference on the same
+# inputs. A sum of k products has an error of about sqrt(k) epsilon; with k of some hundreds, five
+# layers and activations good to a few ULP that is 30 to 50 epsilon at worst: 5e-6 and 1e-14. The
+# rest is room for sums that cancel.
 FORWARD = {"float32": 5e-6, "float64": 2e-13}
 GRADIENT = {"float32": 1e-5, "float64": 1e-12}
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Derive every coefficient of the kernels' elementary functions, and print their header.
 
-Run by hand (it needs mpmath; a minute or two)::
+Run by hand; it needs mpmath and takes some minutes::
 
     python tools/fit_polynomials.py > src_c/kernels/math_coefficients.h
 
-Each polynomial minimizes the largest relative error of the function it serves, by C. L. Lawson's
-iteration (1961): weighted least squares, where every point's weight grows with its error. The
-coefficients are rounded to the dtype one after the other, lowest power first, and those left are
-fitted again each time, so that they take up the rounding error.
+Each polynomial, or quotient of two, minimizes the largest relative error of the function it serves,
+by C. L. Lawson's iteration (1961): weighted least squares, where every point's weight grows with its
+error. A quotient n(x) / d(x) is fitted as n(x) - f(x) d(x) = 0, divided by the d(x) of the iteration
+before. The coefficients are rounded to the dtype one after the other, lowest power first, and those
+left are fitted again each time, so that they take up the rounding error.
 """
 
 from __future__ import annotations
@@ -18,32 +19,40 @@ from dataclasses import dataclass
 
 import mpmath as mp
 
-# The normal equations of 23 powers lose some 40 digits.
-mp.mp.dps = 100
+# The normal equations of 20 powers lose some 40 digits.
+mp.mp.dps = 80
 
 Function = Callable[[mp.mpf], mp.mpf]
+Vector = list[mp.mpf]
 
-GRID_POINTS_PER_TERM = 24
-N_LAWSON = 20
+GRID_POINTS_PER_TERM = 20
+N_ITERATIONS = 16
 
 # Bits of ln 2 in its high part: its product with an exponent (8 or 11 bits) is then exact.
 LN2_HIGH_BITS = {32: 9, 64: 40}
-# log(1 + f) is fitted where 1 + f is between SPLIT / 2 and SPLIT, a binade. The split is above
-# 3 / 2 so that the two terms of log1p(x), x <= 1, cancel little.
-LOG_SPLIT = mp.mpf("1.5625")
+# log(1 + f) is fitted where 1 + f is between SPLIT / 2 and SPLIT, a binade. With 3 / 2 the reduced
+# argument of log1p is exact on both sides of the split.
+LOG_SPLIT = mp.mpf("1.5")
 TANH_SPLIT = mp.mpf("0.625")
-# The variable (a - pole) / (a + pole) takes a in [0, limit] to an interval about 0. Beyond the limit
-# a exp(-a^2 / 2) is 0 in the dtype.
-GELU_POLE = {32: mp.mpf("3.5"), 64: mp.mpf("5")}
+# Beyond the limit a exp(-a^2 / 2) is 0 in the dtype.
 GELU_LIMIT = {32: mp.mpf(15), 64: mp.mpf(39)}
-N_TERMS = {
-    32: {"exp": 5, "log": 9, "tanh": 5, "gelu": 10},
-    64: {"exp": 10, "log": 20, "tanh": 11, "gelu": 23},
-}
+
+
+@dataclass
+class Fit:
+    """``function`` on ``grid`` by n_numerator / n_denominator terms; its error counts ``weight``."""
+
+    name: str
+    comment: str
+    function: Function
+    weight: Function
+    grid: Vector
+    n_numerator: int
+    n_denominator: int = 1
 
 
 def round_to_dtype(x: mp.mpf, bits: int) -> mp.mpf:
-    """Round to the nearest float32 or float64 (coefficients are far from denormal)."""
+    """Round to the nearest float32 or float64 (no coefficient is near the denormals)."""
     with mp.workprec(24 if bits == 32 else 53):
         return +mp.mpf(x)
 
@@ -55,85 +64,11 @@ def hexadecimal(x: mp.mpf, bits: int) -> str:
     return f"{digits}p{exponent}" + ("f" if bits == 32 else "")
 
 
-@dataclass
-class Fit:
-    """``function`` is approximated by a polynomial on [low, high]; its error counts ``weight``."""
-
-    name: str
-    comment: str
-    function: Function
-    weight: Function
-    low: mp.mpf
-    high: mp.mpf
-    n_terms: int
-
-
-def chebyshev_points(low: mp.mpf, high: mp.mpf, n: int) -> list[mp.mpf]:
+def chebyshev_points(low: mp.mpf, high: mp.mpf, n: int) -> Vector:
+    """n points, dense at the ends; 0, a removable singularity of most fits, is left out."""
     middle, half = (low + high) / 2, (high - low) / 2
-    return [middle - half * mp.cos(mp.pi * i / (n - 1)) for i in range(n)]
-
-
-def minimax(
-    grid: list[mp.mpf], values: list[mp.mpf], weights: list[mp.mpf], powers: range
-) -> list[mp.mpf]:
-    """Coefficients of the given powers of x, of nearly least maximum weighted error on the grid."""
-    n = len(powers)
-    lawson = [mp.mpf(1) / len(grid)] * len(grid)
-    for _ in range(N_LAWSON):
-        moments = [mp.mpf(0)] * (2 * n - 1)
-        right = mp.matrix(n, 1)
-        for x, v, w, point_weight in zip(grid, values, weights, lawson, strict=True):
-            term = point_weight * w * w * x ** powers[0]
-            for k in range(n):
-                right[k] += term * v * x**k
-            term *= x ** powers[0]
-            for k in range(2 * n - 1):
-                moments[k] += term
-                term *= x
-        matrix = mp.matrix(n, n)
-        for j in range(n):
-            for k in range(n):
-                matrix[j, k] = moments[j + k]
-        coefficients = list(mp.lu_solve(matrix, right))
-        errors = weighted_errors(grid, values, weights, coefficients, powers[0])
-        # The square root is slower than Lawson's own rule, and does not make weights vanish.
-        lawson = [u * mp.sqrt(abs(e)) for u, e in zip(lawson, errors, strict=True)]
-        total = mp.fsum(lawson)
-        lawson = [u / total for u in lawson]
-    return coefficients
-
-
-def weighted_errors(
-    grid: list[mp.mpf],
-    values: list[mp.mpf],
-    weights: list[mp.mpf],
-    coefficients: list[mp.mpf],
-    first_power: int,
-) -> list[mp.mpf]:
-    return [
-        w * (v - x**first_power * mp.polyval(coefficients[::-1], x))
-        for x, v, w in zip(grid, values, weights, strict=True)
-    ]
-
-
-def fit(problem: Fit, bits: int) -> tuple[list[mp.mpf], mp.mpf]:
-    """Coefficients in the dtype, and the largest weighted error that is left."""
-    # The end points of some intervals are removable singularities: stay inside.
-    margin = (problem.high - problem.low) * mp.mpf(10) ** -12
-    grid = chebyshev_points(
-        problem.low + margin, problem.high - margin, GRID_POINTS_PER_TERM * problem.n_terms
-    )
-    # A point that falls on a removable singularity has weight 0 and carries nothing.
-    grid = [x for x in grid if x != 0]
-    weights = [problem.weight(x) for x in grid]
-    values = [problem.function(x) for x in grid]
-    rest = values
-    rounded: list[mp.mpf] = []
-    for power in range(problem.n_terms):
-        coefficients = minimax(grid, rest, weights, range(power, problem.n_terms))
-        rounded.append(round_to_dtype(coefficients[0], bits))
-        rest = [v - rounded[-1] * x**power for v, x in zip(rest, grid, strict=True)]
-    return rounded, max(abs(e) for e in weighted_errors(grid, values, weights, rounded, 0))
+    points = [middle - half * mp.cos(mp.pi * (2 * i + 1) / (2 * n)) for i in range(n)]
+    return [x for x in points if abs(x) > mp.mpf(10) ** -20]
 
 
 def half_erfcx(a: mp.mpf) -> mp.mpf:
@@ -141,56 +76,109 @@ def half_erfcx(a: mp.mpf) -> mp.mpf:
     return mp.exp(a * a / 2) * mp.erfc(a / mp.sqrt(2)) / 2
 
 
+def least_squares(columns: list[Vector], target: Vector, weights: Vector) -> Vector:
+    n = len(columns)
+    matrix, right = mp.matrix(n, n), mp.matrix(n, 1)
+    for j in range(n):
+        weighted = [w * c for w, c in zip(weights, columns[j], strict=True)]
+        for k in range(j, n):
+            matrix[j, k] = matrix[k, j] = mp.fdot(weighted, columns[k])
+        right[j] = mp.fdot(weighted, target)
+    return list(mp.lu_solve(matrix, right))
+
+
+def fit(problem: Fit, bits: int) -> tuple[Vector, Vector, mp.mpf]:
+    """Numerator, denominator (its first coefficient is 1) and the largest weighted error."""
+    grid = problem.grid
+    values = [problem.function(x) for x in grid]
+    weights = [problem.weight(x) for x in grid]
+    # (is it of the denominator, power), in the order of rounding.
+    terms = [(False, k) for k in range(problem.n_numerator)]
+    terms += [(True, k) for k in range(1, problem.n_denominator)]
+    terms.sort(key=lambda term: term[1])
+    columns = [
+        [(-v if below else mp.mpf(1)) * x**power for x, v in zip(grid, values, strict=True)]
+        for below, power in terms
+    ]
+
+    def denominator_values(coefficients: Vector) -> Vector:
+        of_denominator = [
+            (c, power) for c, (below, power) in zip(coefficients, terms, strict=True) if below
+        ]
+        return [1 + mp.fsum(c * x**power for c, power in of_denominator) for x in grid]
+
+    rounded: Vector = []
+    rest = values
+    divisors = [mp.mpf(1)] * len(grid)
+    worst = mp.inf
+    for i in range(len(terms)):
+        lawson = [mp.mpf(1)] * len(grid)
+        for _ in range(N_ITERATIONS):
+            scales = [w / d for w, d in zip(weights, divisors, strict=True)]
+            squares = [u * s * s for u, s in zip(lawson, scales, strict=True)]
+            free = least_squares(columns[i:], rest, squares)
+            divisors = denominator_values(rounded + free)
+            errors = [
+                w / d * (r - mp.fsum(c * column[p] for c, column in zip(free, columns[i:], strict=True)))
+                for p, (w, d, r) in enumerate(zip(weights, divisors, rest, strict=True))
+            ]
+            # The square root is slower than Lawson's own rule, and does not make weights vanish.
+            lawson = [u * mp.sqrt(abs(e)) for u, e in zip(lawson, errors, strict=True)]
+            total = mp.fsum(lawson)
+            lawson = [u / total for u in lawson]
+        rounded.append(round_to_dtype(free[0], bits))
+        rest = [r - rounded[-1] * c for r, c in zip(rest, columns[i], strict=True)]
+    divisors = denominator_values(rounded)
+    worst = max(abs(w / d * r) for w, d, r in zip(weights, divisors, rest, strict=True))
+    numerator = [c for c, (below, _) in zip(rounded, terms, strict=True) if not below]
+    denominator = [c for c, (below, _) in zip(rounded, terms, strict=True) if below]
+    return numerator, [mp.mpf(1), *denominator], worst
+
+
 def problems(bits: int) -> list[Fit]:
-    n_terms = N_TERMS[bits]
+    single = bits == 32
     half_ln2 = mp.log(2) / 2 * mp.mpf("1.0001")
-    pole, limit = GELU_POLE[bits], GELU_LIMIT[bits]
+    n_exp, n_log, n_tanh, n_gelu = (5, 9, 5, 5) if single else (10, 20, 11, 11)
 
     def tanh_ratio(y: mp.mpf) -> mp.mpf:
         return mp.tanh(mp.sqrt(y)) / mp.sqrt(y)
 
-    def gelu_argument(t: mp.mpf) -> mp.mpf:
-        return 2 * pole / (1 - t) - pole
-
-    def gelu_ratio(t: mp.mpf) -> mp.mpf:
-        return half_erfcx(gelu_argument(t)) * (gelu_argument(t) + pole)
-
+    # a of equidistant angles in (a - 3) / (a + 3): dense where the function bends.
+    end = (GELU_LIMIT[bits] - 3) / (GELU_LIMIT[bits] + 3)
+    folded = chebyshev_points(mp.mpf(-1), end, GRID_POINTS_PER_TERM * 2 * n_gelu)
     return [
         Fit(
-            "exp_terms",
+            "exp",
             "(e^r - 1 - r) / r^2 for |r| <= ln 2 / 2; error relative to e^r - 1",
             lambda r: (mp.expm1(r) - r) / r**2,
             lambda r: r**2 / abs(mp.expm1(r)),
-            -half_ln2,
-            half_ln2,
-            n_terms["exp"],
+            chebyshev_points(-half_ln2, half_ln2, GRID_POINTS_PER_TERM * n_exp),
+            n_exp,
         ),
         Fit(
-            "log_terms",
+            "log",
             "(log(1 + f) - f) / f^2 for MLP_LOG_SPLIT / 2 <= 1 + f <= MLP_LOG_SPLIT",
             lambda f: (mp.log1p(f) - f) / f**2,
             lambda f: f**2 / abs(mp.log1p(f)),
-            LOG_SPLIT / 2 - 1,
-            LOG_SPLIT - 1,
-            n_terms["log"],
+            chebyshev_points(LOG_SPLIT / 2 - 1, LOG_SPLIT - 1, GRID_POINTS_PER_TERM * n_log),
+            n_log,
         ),
         Fit(
-            "tanh_terms",
+            "tanh",
             "(tanh(x) / x - 1) / x^2 in x^2 for |x| <= MLP_TANH_SPLIT",
             lambda y: (tanh_ratio(y) - 1) / y,
             lambda y: y / tanh_ratio(y),
-            mp.mpf(0),
-            TANH_SPLIT**2,
-            n_terms["tanh"],
+            chebyshev_points(mp.mpf(0), TANH_SPLIT**2, GRID_POINTS_PER_TERM * n_tanh),
+            n_tanh,
         ),
         Fit(
-            "gelu_terms",
-            "(a + k) exp(a^2 / 2) Phi(-a) in (a - k) / (a + k), k = MLP_GELU_POLE, a <= MLP_GELU_LIMIT",
-            gelu_ratio,
-            lambda t: 1 / gelu_ratio(t),
-            mp.mpf(-1),
-            (limit - pole) / (limit + pole),
-            n_terms["gelu"],
+            "gelu",
+            "exp(a^2 / 2) Phi(-a) for 0 <= a <= MLP_GELU_LIMIT",
+            half_erfcx,
+            lambda a: 1 / half_erfcx(a),
+            [6 / (1 - t) - 3 for t in folded],
+            n_gelu,
+            n_gelu + 1,
         ),
     ]
 
@@ -198,6 +186,13 @@ def problems(bits: int) -> list[Fit]:
 def pick(name: str, values: dict[int, mp.mpf]) -> str:
     """A macro that is one of two constants, by the dtype of the inclusion."""
     return f"#define {name} MLP_PICK({hexadecimal(values[32], 32)}, {hexadecimal(values[64], 64)})"
+
+
+def array(name: str, coefficients: Vector, bits: int) -> str:
+    c_type = "float" if bits == 32 else "double"
+    lines = [f"    {hexadecimal(c, bits)}," for c in coefficients]
+    head = f"static const {c_type} {name}_f{bits}[{len(coefficients)}] = {{"
+    return "\n".join([head, *lines, "};"])
 
 
 def main() -> None:
@@ -218,21 +213,20 @@ def main() -> None:
     print("/* ln 2 = high + low. */")
     print(pick("MLP_LN2_HIGH", high))
     print(pick("MLP_LN2_LOW", low))
+    print()
     print(f"#define MLP_LOG_SPLIT {float(LOG_SPLIT)}")
     print(f"#define MLP_TANH_SPLIT {float(TANH_SPLIT)}")
-    print(pick("MLP_GELU_POLE", GELU_POLE))
     print(pick("MLP_GELU_LIMIT", GELU_LIMIT))
-    for bits, c_type in ((32, "float"), (64, "double")):
+    for bits in (32, 64):
         for problem in problems(bits):
-            coefficients, error = fit(problem, bits)
-            print()
-            print(f"/* {problem.comment}; 2^{mp.nstr(mp.log(error, 2), 4)} */")
-            print(f"static const {c_type} {problem.name}_f{bits}[{len(coefficients)}] = {{")
-            for c in coefficients:
-                print(f"    {hexadecimal(c, bits)},")
-            print("};", flush=True)
-    print()
-    print("#endif")
+            numerator, denominator, error = fit(problem, bits)
+            print(f"\n/* {problem.comment}; 2^{mp.nstr(mp.log(error, 2), 4)}. */")
+            if problem.n_denominator == 1:
+                print(array(f"{problem.name}_terms", numerator, bits))
+            else:
+                print(array(f"{problem.name}_numerator", numerator, bits))
+                print(array(f"{problem.name}_denominator", denominator, bits), flush=True)
+    print("\n#endif")
 
 
 if __name__ == "__main__":

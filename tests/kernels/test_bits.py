@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The arithmetic contract: the same bits for any number of threads, any split of the batch, stepwise
-or fused, and on every instruction set that has a fused multiply-add."""
+"""The arithmetic contract: the same bits for any number of threads, any split of the batch,
+stepwise or fused, and on every instruction set that has a fused multiply-add."""
 
 import hashlib
 
@@ -72,7 +72,7 @@ def test_same_bits_on_every_instruction_set(dtype, case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_row_does_not_know_its_batch(isa, dtype, case):
-    net, x, y, loss = make(case, dtype)
+    net, x, _, _ = make(case, dtype)
     whole = net(x)
     gradients = net.vjp(x, np.ones_like(whole))
     for start, stop in ((0, 1), (1, 3), (3, 17), (17, 46), (46, 70)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The bits of the C core alone, without Python: on each instruction set, and on NEON in an emulator."""
+"""The bits of the C core without Python: on each instruction set, and on NEON in an emulator."""
 
 import shutil
 import subprocess
@@ -61,7 +61,7 @@ def test_the_generic_path_is_the_same_for_every_thread_count(native):
 @pytest.mark.slow
 @pytest.mark.skipif(
     not (shutil.which("aarch64-linux-gnu-gcc") and shutil.which("qemu-aarch64")),
-    reason="needs aarch64-linux-gnu-gcc and qemu-aarch64 (Debian: gcc-aarch64-linux-gnu, qemu-user)",
+    reason="needs aarch64-linux-gnu-gcc and qemu-aarch64 (gcc-aarch64-linux-gnu, qemu-user)",
 )
 @pytest.mark.skipif(not FUSED_ISAS, reason="nothing to compare with on this machine")
 def test_neon_prints_the_same(native, tmp_path):

@@ -39,9 +39,7 @@ def test_every_array_of_a_step_ends_at_a_guard_page(isa, dtype, n_rows):
             weight = guarded(rng.uniform(0.5, 2, size=n_rows).astype(dtype))
             kernel = mlpcore._validation.as_loss(net, loss)
             sizes = net.sizes[1:]
-            z, a, d, ga, gz = (
-                [guarded_empty((n_rows, n), dtype) for n in sizes] for _ in range(5)
-            )
+            z, a, d, ga, gz = ([guarded_empty((n_rows, n), dtype) for n in sizes] for _ in range(5))
             out = guarded_empty((n_rows, width), dtype)
             net._forward_rows(x, out, 1)
             net._forward_records(parameters, x, z, a, d, 1)

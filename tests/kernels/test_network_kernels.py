@@ -151,6 +151,8 @@ def test_ten_updates_against_the_reference(isa, dtype, optimizer):
     for _ in range(10):
         layers = reference.layers_from_flat(flat, net.sizes, net.activations)
         _, gradients = reference.value_and_grad(layers, x, y, "mse")
-        flat, state = step(flat, gradients.flat, state, learning_rate=0.05, weight_decay=0.01, **options)
+        flat, state = step(
+            flat, gradients.flat, state, learning_rate=0.05, weight_decay=0.01, **options
+        )
         net.train_step(x, y, "mse", ours)
     assert_close(net.parameters, flat, tolerances.TRAINED[dtype], optimizer)
