@@ -42,10 +42,10 @@ SANITIZE := build/sanitize
 sanitize: $(VENV)/test.stamp $(VENV)/build.stamp ## run the test suite under ASan and UBSan
 	MLPCORE_SANITIZE=1 $(BIN)/python setup.py --quiet build --build-lib $(SANITIZE)
 	PYTHONPATH=$(CURDIR)/$(SANITIZE) PYTHONMALLOC=malloc \
-	ASAN_OPTIONS=detect_leaks=0:halt_on_error=1 \
+	ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:allocator_may_return_null=1 \
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	$(BIN)/python -P -m pytest -q --capture=sys -m "not timing" \
+	$(BIN)/python -P -m pytest -q --capture=sys -m "not timing" -n 2 \
 	    --ignore tests/packaging --ignore tests/core/test_c_programs.py \
 	    --ignore tests/kernels/test_contract_elsewhere.py
 

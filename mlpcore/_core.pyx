@@ -351,6 +351,13 @@ cdef class Network:
             check(mlp_workspace_create(self.net, &workspace))
         return workspace
 
+    cdef mlp_workspace *take_or_free(self, mlp_record *records) except NULL:
+        try:
+            return self.take()
+        except BaseException:
+            PyMem_Free(records)
+            raise
+
     cdef void give(self, mlp_workspace *workspace) noexcept:
         if self.idle is NULL:
             self.idle = workspace
@@ -438,9 +445,9 @@ cdef class Network:
     def _forward_records(self, cnp.ndarray parameters not None, cnp.ndarray x not None,
                          list pre_activations not None, list outputs not None,
                          list activation_derivatives not None, size_t n_threads):
-        cdef mlp_workspace *workspace = self.take()
         cdef mlp_record *records = self.records(
             pre_activations, outputs, activation_derivatives, None, None)
+        cdef mlp_workspace *workspace = self.take_or_free(records)
         cdef void *p_parameters = data(parameters)
         cdef void *p_x = data(x)
         cdef size_t n = <size_t> x.shape[0]
@@ -456,9 +463,9 @@ cdef class Network:
                           list activation_derivatives not None, cotangent, LossKernel loss,
                           target, sample_weight, cnp.ndarray gradients not None, grad_x,
                           list grad_outputs, list grad_pre_activations, size_t n_threads):
-        cdef mlp_workspace *workspace = self.take()
         cdef mlp_record *records = self.records(
             pre_activations, outputs, activation_derivatives, grad_outputs, grad_pre_activations)
+        cdef mlp_workspace *workspace = self.take_or_free(records)
         cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
         cdef void *p_parameters = data(parameters)
         cdef void *p_cotangent = data(cotangent)
@@ -502,6 +509,8 @@ cdef class Network:
                     size_t n_threads):
         self.ready()
         optimizer.bind(self)
+        # Another thread may reset the optimizer meanwhile: its moments stay alive.
+        cdef object held = (optimizer._first_moment, optimizer._second_moment)
         cdef mlp_workspace *workspace = self.take()
         cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
         cdef void *p_parameters = data(self._parameters)
@@ -526,6 +535,8 @@ cdef class Network:
         cdef mlp_workspace *workspace = self.take()
         cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
         cdef void *p_parameters = data(self._parameters)
+        # A signal handler or another thread may reset the optimizer meanwhile: these stay alive.
+        cdef object held = (optimizer._first_moment, optimizer._second_moment)
         cdef list raised = []
         cdef mlp_epoch epoch
         cdef mlp_status status
@@ -632,8 +643,9 @@ def _read_environment():
         n = int(text)
     except ValueError:
         n = 0
-    if n < 1:
-        raise ValueError(f"MLPCORE_NUM_THREADS: expected a positive integer, got {text!r}")
+    if not 1 <= n <= MLP_PARALLEL_MAX:
+        raise ValueError(
+            f"MLPCORE_NUM_THREADS: expected an integer from 1 to {MLP_PARALLEL_MAX}, got {text!r}")
     return n
 
 

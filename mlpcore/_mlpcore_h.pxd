@@ -15,6 +15,8 @@ cdef extern from "mlpcore.h" nogil:
     mlp_isa mlp_isa_selected()
     uint32_t mlp_cpu_floating_point_state()
     size_t mlp_cache_bytes(int level)
+    enum:
+        MLP_PARALLEL_MAX
     size_t mlp_default_n_threads()
     size_t mlp_parallel_n_workers()
     void mlp_parallel_shutdown()

@@ -35,9 +35,12 @@ typedef struct mlp_kernels {
     mlp_isa isa;
     mlp_dtype dtype;
     size_t real_bytes;
-    size_t panel_width;   /* columns of a packed panel */
-    size_t tile_rows;     /* rows of a full register tile */
-    size_t scratch_bytes; /* of the scratch that the products below need, one for each worker */
+    size_t panel_width; /* columns of a packed panel */
+    size_t tile_rows;   /* rows of a full register tile */
+
+    /* Scratch that the products below need for layers of at most n_columns outputs; each worker has
+     * its own. */
+    size_t (*scratch_bytes)(size_t n_columns);
 
     /*
      * A matrix B (n_inner, n_columns) in panels: ceil(n_columns / panel_width) blocks of

@@ -102,7 +102,8 @@ static void lay_out(mlp_workspace *w, const mlp_needs *needs, mlp_arena *arena) 
     w->gradients = mlp_arena_carve(arena, needs->own_gradients ? net->n_parameters : 0, real_bytes);
     w->strips = mlp_arena_carve(
         arena, product_or_huge(needs->n_threads * 2 * needs->n_strip, net->widest), real_bytes);
-    w->scratch = mlp_arena_carve(arena, needs->n_threads, kernels->scratch_bytes);
+    w->scratch_bytes = kernels->scratch_bytes(net->widest);
+    w->scratch = mlp_arena_carve(arena, needs->n_threads, w->scratch_bytes);
     w->row_values = mlp_arena_carve(arena, needs->n_values, sizeof(double));
     w->gathered_x = mlp_arena_carve(
         arena, product_or_huge(needs->n_gathered, net->layers[0].n_inputs), real_bytes);
@@ -133,6 +134,7 @@ mlp_status mlp_workspace_prepare(mlp_workspace *w, const mlp_needs *needs) {
 
 size_t mlp_useful_threads(size_t n_threads, size_t work) {
     const size_t useful = work / MLP_THREAD_WORK;
+    if (n_threads > MLP_PARALLEL_MAX) n_threads = MLP_PARALLEL_MAX;
     if (useful <= 1) return 1;
     return useful < n_threads ? useful : n_threads;
 }

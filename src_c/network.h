@@ -67,6 +67,7 @@ struct mlp_workspace {
     void **outputs, **derivatives, **deltas;  /* (n_layers) of (n_block, n_outputs) */
     void *gradients;                          /* (P,) */
     void *strips;                             /* (n_threads, 2, n_strip, widest) */
+    size_t scratch_bytes;                     /* of one worker */
     void *scratch;                            /* (n_threads, scratch_bytes) */
     double *row_values;                       /* (n_values) */
     void *gathered_x, *gathered_target, *gathered_weight;

@@ -114,7 +114,7 @@ static void forward_task(void *context, size_t task, size_t worker) {
     const size_t first = task * region->n_strip;
     const size_t n_rows = smaller(region->n_strip, region->n_rows - first);
     const size_t buffer = w->needs.n_strip * net->widest;
-    void *scratch = (char *)w->scratch + worker * kernels->scratch_bytes;
+    void *scratch = (char *)w->scratch + worker * w->scratch_bytes;
     const void *input = at(kernels, region->x, first * net->layers[0].n_inputs);
     for (size_t l = 0; l < net->n_layers; l++) {
         void *output = l + 1 == net->n_layers
@@ -217,7 +217,7 @@ static void row_task(void *context, size_t task, size_t worker) {
     const size_t first = task * region->n_strip;
     const size_t n_rows = smaller(region->n_strip, region->n_rows - first);
     const mlp_record *records = w->records;
-    void *scratch = (char *)w->scratch + worker * kernels->scratch_bytes;
+    void *scratch = (char *)w->scratch + worker * w->scratch_bytes;
 
     if (region->forward) {
         const void *input = at(kernels, region->x, first * net->layers[0].n_inputs);
@@ -282,7 +282,7 @@ static void weight_task(void *context, size_t task, size_t worker) {
     kernels->linear_backward_weight(
         &w->linears[l], region->n_rows, l ? w->records[l - 1].output : region->x, delta, begin, end,
         region->accumulate, at(kernels, region->gradients, layer->weight_offset),
-        (char *)w->scratch + worker * kernels->scratch_bytes);
+        (char *)w->scratch + worker * w->scratch_bytes);
     if (piece == 0 && w->network->has_bias)
         kernels->linear_backward_bias(&w->linears[l], region->n_rows, delta, region->accumulate,
                                       at(kernels, region->gradients, layer->bias_offset));

@@ -163,7 +163,7 @@ static void MLP_REAL(compare)(ulp_report *report, mlp_real z, mlp_real computed,
         }
         return;
     }
-    const int near_root = fabs((double)z - root) < 0.125;
+    const int near_root = fabs((double)z - root) < 0.5;
     int exponent = -1000000;
     if (exact != 0) ULP_LIBM(frexp)(exact, &exponent);
     int unit = exponent - digits < lowest ? lowest : exponent - digits;

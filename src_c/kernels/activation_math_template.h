@@ -10,13 +10,14 @@
  * Throughout, w = sigmoid(-|z|) = e / (1 + e) with e = exp(-|z|).
  */
 
-/* w times *scale (see exp_scaled), and e the same way. */
-MLP_INLINE mlp_vec MLP_REAL(sigmoid_tail)(mlp_vec minus_magnitude, mlp_vec *e, mlp_vec *scale) {
-    mlp_vec n;
-    mlp_vec inside = v_max(v_set1(MLP_EXP_LOW), minus_magnitude);
-    mlp_vec r = MLP_REAL(exp_reduce)(inside, &n);
-    *e = MLP_REAL(exp_scaled)(r, n, scale);
-    return v_div(*e, v_add(v_set1(MLP_C(1)), *e));
+/* e = exp(x) and the returned w = e / (1 + e) for x <= 0, both to be multiplied by *scale. */
+MLP_INLINE mlp_vec MLP_REAL(sigmoid_tail)(mlp_vec x, mlp_vec *e, mlp_vec *scale) {
+    mlp_vec inside = v_max(v_set1(MLP_EXP_LOW), x);
+    mlp_vec high, low;
+    mlp_vec n = MLP_REAL(exp_reduce)(inside, &high, &low);
+    *e = MLP_REAL(exp_scaled)(n, high, MLP_REAL(exp_tail)(high, low), scale);
+    mlp_vec w = v_div(*e, v_add(v_set1(MLP_C(1)), *e));
+    return v_fnma(*e, w, *e);
 }
 
 /* 1 / (1 + exp(-z)); derivative w (1 - w). */
@@ -70,14 +71,15 @@ MLP_INLINE void MLP_REAL(vec_elu)(mlp_vec z, mlp_vec *value, mlp_vec *derivative
     const mlp_vec zero = v_zero();
     mlp_vec inside = v_min(zero, z);
     inside = v_max(v_set1(MLP_EXP_LOW), inside);
-    mlp_vec n;
-    mlp_vec r = MLP_REAL(exp_reduce)(inside, &n);
+    mlp_vec high, low;
+    mlp_vec n = MLP_REAL(exp_reduce)(inside, &high, &low);
+    mlp_vec tail = MLP_REAL(exp_tail)(high, low);
     mlp_vec n_normal = v_max(v_set1(MLP_EXPONENT_SAFE), n);
-    mlp_vec below = MLP_REAL(expm1_reduced)(r, v_pow2(n_normal));
+    mlp_vec below = MLP_REAL(expm1_scaled)(n_normal, high, tail);
     *value = v_select(v_lt(z, zero), below, z);
     if (derivative) {
         mlp_vec scale;
-        mlp_vec e = MLP_REAL(exp_scaled)(r, n, &scale);
+        mlp_vec e = MLP_REAL(exp_scaled)(n, high, tail, &scale);
         e = v_mul(e, scale);
         *derivative = v_select(v_lt(zero, z), v_set1(MLP_C(1)), e);
     }
@@ -116,23 +118,21 @@ MLP_INLINE void MLP_REAL(vec_silu)(mlp_vec z, mlp_vec *value, mlp_vec *derivativ
 
 /*
  * z Phi(z), Phi the normal distribution function (the exact GELU). With a = |z|,
- * Phi(-a) = exp(-a^2 / 2) T(a), T(a) = p((a - k) / (a + k)) / (a + k); the rounding error of a^2
- * is put back into the exponent, where the instruction set has FMA. Derivative at -a:
- * exp(-a^2 / 2) (T(a) - a / sqrt(2 pi)).
+ * Phi(-a) = exp(-a^2 / 2) T(a), where T is a quotient of polynomials with positive coefficients; the
+ * rounding error of a^2 is put back into the exponent, where the instruction set has FMA. Derivative
+ * at -a: exp(-a^2 / 2) (T(a) - a / sqrt(2 pi)).
  */
 MLP_INLINE void MLP_REAL(vec_gelu)(mlp_vec z, mlp_vec *value, mlp_vec *derivative) {
-    const mlp_vec one = v_set1(MLP_C(1));
     mlp_vec magnitude = v_min(v_set1(MLP_GELU_LIMIT), v_abs(z));
     mlp_vec square = v_mul(magnitude, magnitude);
     mlp_vec square_low = v_fma(magnitude, magnitude, v_neg(square));
-    mlp_vec n, scale;
-    mlp_vec r = MLP_REAL(exp_reduce)(v_mul(v_set1(MLP_C(-0.5)), square), &n);
-    r = v_fnma(v_set1(MLP_C(0.5)), square_low, r);
-    mlp_vec e = MLP_REAL(exp_scaled)(r, n, &scale);
-
-    mlp_vec inverse = v_div(one, v_add(magnitude, v_set1(MLP_GELU_POLE)));
-    mlp_vec t = v_fnma(v_set1(2 * MLP_GELU_POLE), inverse, one);
-    mlp_vec ratio = v_mul(inverse, MLP_POLYNOMIAL(t, gelu_terms));
+    mlp_vec high, low, scale;
+    mlp_vec n = MLP_REAL(exp_reduce)(v_mul(v_set1(MLP_C(-0.5)), square), &high, &low);
+    low = v_fma(v_set1(MLP_C(-0.5)), square_low, low);
+    mlp_vec e = MLP_REAL(exp_scaled)(n, high, MLP_REAL(exp_tail)(high, low), &scale);
+    mlp_vec numerator = MLP_POLYNOMIAL(magnitude, gelu_numerator);
+    mlp_vec denominator = MLP_POLYNOMIAL(magnitude, gelu_denominator);
+    mlp_vec ratio = v_div(numerator, denominator);
     MLP_REAL(gated)(z, magnitude, v_mul(e, ratio), scale, value);
     if (derivative) {
         mlp_vec slope = v_fnma(magnitude, v_set1(MLP_C(0.3989422804014327)), ratio);

@@ -212,6 +212,15 @@ static void MLP_REAL(pack_panel)(size_t n_inner, size_t width, const mlp_real *b
     }
 }
 
+/* A packed tile of A, and a packed group of B unless B has one panel only. */
+static size_t MLP_REAL(scratch_bytes)(size_t n_columns) {
+    const size_t n_panels = (n_columns + MLP_PANEL - 1) / MLP_PANEL;
+    const size_t n_packed = n_panels < 2                  ? 0
+                            : n_panels < MLP_GROUP_PANELS ? n_panels
+                                                          : MLP_GROUP_PANELS;
+    return (MLP_TILE_ROWS * MLP_PACKED_PITCH + n_packed * MLP_PANEL * MLP_CHUNK) * sizeof(mlp_real);
+}
+
 static void MLP_REAL(product_run)(const MLP_REAL(product) * p) {
     if (p->n_rows == 0 || p->n_columns == 0) return;
     const size_t n_panels = (p->n_columns + MLP_PANEL - 1) / MLP_PANEL;

@@ -40,19 +40,29 @@ MLP_INLINE mlp_vec MLP_REAL(polynomial)(mlp_vec x, const mlp_real *c, int n_term
 #define MLP_POLYNOMIAL(x, terms) \
     MLP_REAL(polynomial)(x, V_(terms), (int)(sizeof V_(terms) / sizeof V_(terms)[0]))
 
-/* x = n ln 2 + r with |r| <= ln 2 / 2; n's product with the high part of ln 2 is exact. */
-MLP_INLINE mlp_vec MLP_REAL(exp_reduce)(mlp_vec x, mlp_vec *n) {
-    mlp_vec nearest = v_round(v_mul(x, v_set1(MLP_C(1.4426950408889634))));
-    mlp_vec r = v_fnma(nearest, v_set1(MLP_LN2_HIGH), x);
-    *n = nearest;
-    return v_fnma(nearest, v_set1(MLP_LN2_LOW), r);
+/*
+ * x = n ln 2 + r with |r| <= ln 2 / 2 and r = *high + *low: high is exact, for n times the high part
+ * of ln 2 is, and so is the difference.
+ */
+MLP_INLINE mlp_vec MLP_REAL(exp_reduce)(mlp_vec x, mlp_vec *high, mlp_vec *low) {
+    mlp_vec n = v_round(v_mul(x, v_set1(MLP_C(1.4426950408889634))));
+    *high = v_fnma(n, v_set1(MLP_LN2_HIGH), x);
+    *low = v_mul(n, v_set1(-MLP_LN2_LOW));
+    return n;
 }
 
-/* e^r = 1 + (r + r^2 p(r)) for |r| <= ln 2 / 2. */
-MLP_INLINE mlp_vec MLP_REAL(exp_reduced)(mlp_vec r) {
+/* e^r - 1 - high = low + r^2 p(r). */
+MLP_INLINE mlp_vec MLP_REAL(exp_tail)(mlp_vec high, mlp_vec low) {
+    mlp_vec r = v_add(high, low);
     mlp_vec p = MLP_POLYNOMIAL(r, exp_terms);
-    mlp_vec r2 = v_mul(r, r);
-    return v_add(v_set1(MLP_C(1)), v_fma(r2, p, r));
+    return v_fma(v_mul(r, r), p, low);
+}
+
+MLP_INLINE mlp_vec MLP_REAL(exp_sum)(mlp_vec high, mlp_vec tail) {
+    const mlp_vec one = v_set1(MLP_C(1));
+    mlp_vec sum = v_add(one, high);
+    mlp_vec lost = v_add(v_sub(one, sum), high);
+    return v_add(sum, v_add(lost, tail));
 }
 
 /*
@@ -62,53 +72,52 @@ MLP_INLINE mlp_vec MLP_REAL(exp_reduced)(mlp_vec r) {
 MLP_INLINE mlp_vec MLP_REAL(vec_exp)(mlp_vec x) {
     mlp_vec inside = v_max(v_set1(MLP_EXP_LOW), x);
     inside = v_min(v_set1(MLP_EXP_HIGH), inside);
-    mlp_vec n;
-    mlp_vec r = MLP_REAL(exp_reduce)(inside, &n);
+    mlp_vec high, low;
+    mlp_vec n = MLP_REAL(exp_reduce)(inside, &high, &low);
     mlp_vec n_normal = v_min(v_set1(MLP_EXPONENT_HIGH), n);
     n_normal = v_max(v_set1(MLP_EXPONENT_LOW), n_normal);
-    mlp_vec rest = v_sub(n, n_normal);
-    mlp_vec power = MLP_REAL(exp_reduced)(r);
-    power = v_mul(power, v_pow2(rest));
-    return v_mul(power, v_pow2(n_normal));
+    mlp_vec n_rest = v_sub(n, n_normal);
+    mlp_vec tail = MLP_REAL(exp_tail)(high, low);
+    mlp_vec power = MLP_REAL(exp_sum)(high, tail);
+    return v_mul(v_mul(power, v_pow2(n_rest)), v_pow2(n_normal));
 }
 
 /*
- * e^r 2^n for n <= 0 as the returned value times *scale, with scale = 1 unless the product comes
- * near the denormals. A caller that has more factors multiplies by scale last, and so rounds to a
+ * e^r 2^n for n <= 0, as the returned value times *scale; scale is 1 unless the product comes near
+ * the denormals. A caller that has more factors multiplies by scale last, and so rounds to a
  * denormal once.
  */
-MLP_INLINE mlp_vec MLP_REAL(exp_scaled)(mlp_vec r, mlp_vec n, mlp_vec *scale) {
+MLP_INLINE mlp_vec MLP_REAL(exp_scaled)(mlp_vec n, mlp_vec high, mlp_vec tail, mlp_vec *scale) {
     mlp_vec n_normal = v_max(v_set1(MLP_EXPONENT_SAFE), n);
-    mlp_vec rest = v_sub(n, n_normal);
-    *scale = v_pow2(rest);
-    mlp_vec power = MLP_REAL(exp_reduced)(r);
+    mlp_vec n_rest = v_sub(n, n_normal);
+    *scale = v_pow2(n_rest);
+    mlp_vec power = MLP_REAL(exp_sum)(high, tail);
     return v_mul(power, v_pow2(n_normal));
 }
 
-/* 2^n (e^r) - 1 given power = 2^n, -1 <= n: 2^n r + (2^n - 1) is exact where the sum cancels. */
-MLP_INLINE mlp_vec MLP_REAL(expm1_reduced)(mlp_vec r, mlp_vec power) {
-    mlp_vec p = MLP_POLYNOMIAL(r, exp_terms);
-    mlp_vec tail = v_mul(v_mul(r, r), p);
+/* e^r 2^n - 1. Where the two nearly cancel, 2^n high + (2^n - 1) is exact. */
+MLP_INLINE mlp_vec MLP_REAL(expm1_scaled)(mlp_vec n, mlp_vec high, mlp_vec tail) {
+    mlp_vec power = v_pow2(n);
     mlp_vec power_m1 = v_sub(power, v_set1(MLP_C(1)));
-    mlp_vec head = v_fma(power, r, power_m1);
-    return v_fma(power, tail, head);
+    return v_fma(power, tail, v_fma(power, high, power_m1));
 }
 
 /* e^x - 1 for every x; below -60 it is -1 in either dtype. */
 MLP_INLINE mlp_vec MLP_REAL(vec_expm1)(mlp_vec x) {
     mlp_vec inside = v_max(v_set1(MLP_C(-60)), x);
     inside = v_min(v_set1(MLP_EXP_HIGH), inside);
-    mlp_vec n;
-    mlp_vec r = MLP_REAL(exp_reduce)(inside, &n);
+    mlp_vec high, low;
+    mlp_vec n = MLP_REAL(exp_reduce)(inside, &high, &low);
     mlp_vec n_normal = v_min(v_set1(MLP_EXPONENT_HIGH), n);
-    mlp_vec rest = v_sub(n, n_normal);
-    mlp_vec result = MLP_REAL(expm1_reduced)(r, v_pow2(n_normal));
-    result = v_mul(result, v_pow2(rest));
+    mlp_vec n_rest = v_sub(n, n_normal);
+    mlp_vec tail = MLP_REAL(exp_tail)(high, low);
+    mlp_vec result = MLP_REAL(expm1_scaled)(n_normal, high, tail);
+    result = v_mul(result, v_pow2(n_rest));
     return v_copysign(result, x);
 }
 
 /*
- * k ln 2 + log(1 + f) for f in [-0.22, 0.56] and an integer k: log(1 + f) = f + f^2 p(f). The sum
+ * k ln 2 + log(1 + f) for f in [-0.25, 0.5] and an integer k: log(1 + f) = f + f^2 p(f). The sum
  * of the two large terms is kept with its rounding error, because it may cancel.
  */
 MLP_INLINE mlp_vec MLP_REAL(log_reduced)(mlp_vec k, mlp_vec f) {
