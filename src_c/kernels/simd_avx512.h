@@ -18,7 +18,8 @@ typedef __mmask8 mask_f64;
 #define v_load_tail(p, t)           X_(maskz_loadu)(t, p)
 #define v_store_tail(p, t, x)       X_(mask_storeu)(p, t, x)
 #define v_set1(s)                   X_(set1)(s)
-#define v_zero()                    MLP_PASTE2(_mm512_setzero, MLP_X86_SUFFIX)()
+/* Not setzero: clang has a macro _mm512_setzero, which would take the pasted suffix a second time. */
+#define v_zero()                    X_(set1)(0)
 #define v_add(a, b)                 X_(add)(a, b)
 #define v_sub(a, b)                 X_(sub)(a, b)
 #define v_mul(a, b)                 X_(mul)(a, b)

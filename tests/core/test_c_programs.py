@@ -27,6 +27,7 @@ MATRIX = {
     "compiler": ["plain", "release"],
     "memory": ["plain", "release", "address", "thread"],
     "cpu": ["plain", "release", "address"],
+    "random": ["plain", "release", "address"],
     "parallel": ["plain", "address", "thread"],
     "parallel_fork": ["plain", "address"],
     "parallel_creation": ["plain", "address", "thread"],
