@@ -16,7 +16,7 @@ C_FILES  = $(shell find src_c tests tools -name '*.[ch]')
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-demo: $(VENV)/demo.stamp $(VENV)/mlpcore.stamp ## train the first net and show what happens
+demo: $(VENV)/demo.stamp $(VENV)/mlpcore.stamp ## train three nets on real data and show what they computed
 	$(BIN)/python -m mlpcore demo
 
 # What asserts a duration runs first and alone; the summary of everything else comes last.
@@ -29,6 +29,7 @@ lint: $(VENV)/lint.stamp ## check style, types and spelling
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+	$(CC) -std=c11 -Wall -Wextra -Wconversion -Wshadow -Werror -fsyntax-only $(filter %.c,$(SOURCES))
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint mlpcore
 	$(BIN)/codespell
 
@@ -36,25 +37,26 @@ bench: $(VENV)/bench.stamp $(VENV)/mlpcore.stamp ## measure the speed
 	$(BIN)/python -m benchmarks
 
 # The interpreter is not built with the sanitizers, so their libraries have to be there before it
-# (gcc's recipe). It never frees everything, so leaks are not reported. Their reports go to file
-# descriptor 2, past pytest's capture. Left out is what tests no code of this build.
+# (gcc's recipe). It never frees everything, so leaks are not reported. What the sanitizers say
+# goes to file descriptor 2, past pytest's capture. Left out is what tests no code of this build.
 SANITIZE := build/sanitize
 sanitize: $(VENV)/test.stamp $(VENV)/build.stamp ## run the test suite under ASan and UBSan
 	MLPCORE_SANITIZE=1 $(BIN)/python setup.py --quiet build --build-lib $(SANITIZE)
 	PYTHONPATH=$(CURDIR)/$(SANITIZE) PYTHONMALLOC=malloc \
-	ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:allocator_may_return_null=1 \
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:handle_segv=0 \
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	$(BIN)/python -P -m pytest -q --capture=sys -m "not timing" -n 2 \
 	    --ignore tests/packaging --ignore tests/core/test_c_programs.py \
 	    --ignore tests/kernels/test_contract_elsewhere.py
 
-wheel: $(VENV)/build.stamp ## build dist/*.tar.gz, and from it dist/*.whl
+wheel: $(VENV)/test.stamp $(VENV)/mlpcore.stamp ## build and check dist/*.tar.gz, and from it dist/*.whl
 	rm -rf dist
 	$(BIN)/python -m build
+	$(PYTEST) -m "not timing" tests/packaging
 
 clean: ## remove everything that was made
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f mlpcore/_core.c mlpcore/_core.*.so
 	find . -name __pycache__ -type d -exec rm -rf {} +
 

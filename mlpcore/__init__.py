@@ -20,7 +20,7 @@ from .optimizers import SGD, Adam, AdamW
 if TYPE_CHECKING:
     from . import reference
     from .callbacks import EarlyStopping
-    from .diagnostics import gradcheck
+    from .gradient_check import gradcheck
     from .trainer import Trainer
 
 __version__ = "0.1.0"
@@ -45,7 +45,7 @@ __all__ = [
 _LATE = {
     "EarlyStopping": "callbacks",
     "Trainer": "trainer",
-    "gradcheck": "diagnostics",
+    "gradcheck": "gradient_check",
     "reference": "reference",
 }
 

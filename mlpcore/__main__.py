@@ -10,8 +10,6 @@ import numpy as np
 
 import mlpcore
 
-from ._core import cache_bytes
-
 
 def make_parser() -> argparse.ArgumentParser:
     """Everything that the command line understands."""
@@ -29,7 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--activations",
         required=True,
-        help="one for each layer: relu,identity; one alone is that of every hidden layer",
+        help="one for each layer: relu,identity; one for several layers is that of the hidden ones",
     )
     explain.add_argument("--loss", default="mse", help="its name (default: mse)")
     explain.add_argument("--format", default="text", choices=("text", "markdown", "latex"))
@@ -38,7 +36,11 @@ def make_parser() -> argparse.ArgumentParser:
 
 def layer_sizes(text: str) -> list[int]:
     """Sizes from ``2,20,5``."""
-    return [int(size) for size in text.split(",")]
+    try:
+        return [int(size) for size in text.split(",")]
+    except ValueError:
+        message = f"expected sizes like 2,20,5, got {text!r}"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def print_info() -> None:
@@ -48,7 +50,7 @@ def print_info() -> None:
         "instruction set": mlpcore.cpu.isa(),
         "available": ", ".join(mlpcore.cpu.available_isas()),
         "threads": mlpcore.get_n_threads(),
-        "caches": ", ".join(f"L{level} {cache_bytes(level) // 1024} KiB" for level in (1, 2, 3)),
+        "caches": ", ".join(f"L{i} {mlpcore.cpu.cache_bytes(i) // 1024} KiB" for i in (1, 2, 3)),
         "NumPy": np.__version__,
         "Python": f"{platform.python_version()}, {platform.system()} {platform.machine()}",
     }
@@ -59,7 +61,9 @@ def print_info() -> None:
 def explain_text(arguments: argparse.Namespace) -> str:
     """The tables of the net that the arguments describe."""
     names = arguments.activations.split(",")
-    activations = names[0] if len(names) == 1 else names
+    # MLP takes a single name for that of the hidden layers, of which a net with one layer has none.
+    n_layers = len(arguments.sizes) - 1
+    activations = names[0] if len(names) == 1 and n_layers > 1 else names
     net = mlpcore.MLP(arguments.sizes, activations, init="zeros")
     return net.explain(arguments.loss, format=arguments.format)
 

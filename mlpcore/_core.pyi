@@ -15,7 +15,7 @@ REDUCTIONS: Final[dict[str, int]]  # "mean", "batch_mean", "sum"
 
 OK: Final[int]
 NOT_FINITE: Final[int]
-INTERRUPTED: Final[int]
+MAX_THREADS: Final[int]
 
 class LossKernel:
     """A loss as C knows it: kind, reduction and one parameter (Huber's delta, the quantile's q)."""
@@ -24,7 +24,7 @@ class LossKernel:
     reduction: int
     parameter: float
     def __init__(self, kind: int, reduction: int, parameter: float = 0.0) -> None: ...
-    def evaluate(
+    def _evaluate(
         self,
         prediction: Array,  # (N, K)
         target: Array,  # (N, K) of the same dtype, or int64 (N,) class indices
@@ -51,7 +51,7 @@ class OptimizerKernel:
     second_moment: Array | None  # (P,)
     def __init__(self, kind: str) -> None: ...  # "sgd", "adam", "adamw"
     def reset(self) -> None: ...
-    def apply(self, network: Network, gradients: Array, n_threads: int) -> None: ...
+    def _apply(self, network: Network, gradients: Array, n_threads: int) -> None: ...
 
 class Network:
     """Topology, flat parameters and scratch of one net. `MLP` derives from it."""

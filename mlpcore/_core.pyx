@@ -48,7 +48,7 @@ OPTIMIZERS = {"sgd": MLP_SGD, "adam": MLP_ADAM, "adamw": MLP_ADAMW}
 
 OK = MLP_OK
 NOT_FINITE = MLP_NOT_FINITE
-INTERRUPTED = MLP_INTERRUPTED
+MAX_THREADS = MLP_PARALLEL_MAX
 
 cdef size_t default_threads = 1
 
@@ -80,7 +80,7 @@ cdef inline bint overlap(cnp.ndarray a, cnp.ndarray b) noexcept:
 
 cdef int check(mlp_status status) except -1:
     if status == MLP_OUT_OF_MEMORY:
-        raise MemoryError("no memory for the scratch arrays of this call; nothing was changed")
+        raise MemoryError("no memory for the arrays of this call; nothing was changed")
     return 0
 
 
@@ -129,7 +129,7 @@ cdef class LossKernel:
     def parameter(self):
         return self.c.parameter
 
-    def evaluate(self, cnp.ndarray prediction not None, target, sample_weight, gradient):
+    def _evaluate(self, cnp.ndarray prediction not None, target, sample_weight, gradient):
         cdef mlp_dtype dtype = (
             MLP_FLOAT32 if cnp.PyArray_TYPE(prediction) == cnp.NPY_FLOAT32 else MLP_FLOAT64)
         cdef mlp_batch batch = make_batch(
@@ -138,11 +138,9 @@ cdef class LossKernel:
         cdef void *p_prediction = data(prediction)
         cdef void *p_gradient = data(gradient)
         cdef double value = 0.0
-        cdef mlp_status status
         with nogil:
-            status = mlp_loss_evaluate(
+            mlp_loss_evaluate(
                 dtype, &self.c, n_outputs, &batch, p_prediction, p_gradient, &value)
-        check(status)
         return value
 
 
@@ -151,9 +149,21 @@ cdef class OptimizerKernel:
     cdef object _first_moment, _second_moment
     # The parameters whose moments these are. Held, so that the array is not another one later.
     cdef object _owner
+    # What `begin` found, for an update that is not made.
+    cdef object _first_before, _second_before, _owner_before
+    cdef int64_t _step_before
+    # A call runs. C reads the struct and the moments without the GIL: nobody may change them then.
+    cdef bint busy
 
     def __init__(self, kind):
+        self.idle()
         self.c.kind = <mlp_optimizer_kind> <int> OPTIMIZERS[kind]
+        self.reset()
+
+    cdef int idle(self) except -1:
+        if self.busy:
+            raise RuntimeError("optimizer: in use by another call")
+        return 0
 
     @property
     def learning_rate(self):
@@ -217,6 +227,9 @@ cdef class OptimizerKernel:
 
     @n_steps.setter
     def n_steps(self, int64_t value):
+        self.idle()
+        if value < 0:
+            raise ValueError(f"n_steps: expected 0 or more, got {value}")
         self.c.step = value
 
     @property
@@ -224,7 +237,8 @@ cdef class OptimizerKernel:
         return self._first_moment
 
     @first_moment.setter
-    def first_moment(self, value):
+    def first_moment(self, cnp.ndarray value):
+        self.idle()
         self._first_moment = value
         self._owner = None
 
@@ -233,32 +247,51 @@ cdef class OptimizerKernel:
         return self._second_moment
 
     @second_moment.setter
-    def second_moment(self, value):
+    def second_moment(self, cnp.ndarray value):
+        self.idle()
         self._second_moment = value
         self._owner = None
 
     def reset(self):
+        self.idle()
         self._first_moment = self._second_moment = self._owner = None
+        self.c.first_moment = self.c.second_moment = NULL
         self.c.step = 0
 
-    cdef int bind(self, Network network) except -1:
-        """Moments for these parameters, made at the first update or checked to be theirs."""
+    cdef int begin(self, Network network) except -1:
+        """Take the optimizer for a call on this net, with moments that are made or checked to be
+        its own. `end` gives it back, also when the call failed."""
         cdef cnp.ndarray parameters = network._parameters
+        self.idle()
         if not cnp.PyArray_ISWRITEABLE(parameters):
             raise ValueError("net.parameters: must be writable to be trained, got read-only ones")
-        if self._owner is parameters:
-            return 0
-        if self._owner is not None:
+        if self._owner is not None and self._owner is not parameters:
             raise ValueError(
-                "optimizer: its moments belong to another net; use one optimizer a net, or call "
-                "optimizer.reset() first"
+                "optimizer: its moments belong to another net; give each net an optimizer of its "
+                "own (copy.deepcopy(optimizer) goes on with a copy of the net), or call "
+                "optimizer.reset()"
             )
-        self._first_moment = self.adopt(self._first_moment, network, self.uses_first())
-        self._second_moment = self.adopt(
-            self._second_moment, network, self.c.kind != MLP_SGD)
-        self.c.first_moment = data(self._first_moment)
-        self.c.second_moment = data(self._second_moment)
-        self._owner = parameters
+        first = second = None
+        if self._owner is None:
+            first = self.adopt(self._first_moment, network, self.uses_first())
+            second = self.adopt(self._second_moment, network, self.c.kind != MLP_SGD)
+        self._first_before, self._second_before = self._first_moment, self._second_moment
+        self._owner_before, self._step_before = self._owner, self.c.step
+        if self._owner is None:
+            self._first_moment, self._second_moment = first, second
+            self.c.first_moment = data(first)
+            self.c.second_moment = data(second)
+            # Without moments there is nothing that could belong to the wrong net.
+            self._owner = parameters if first is not None else None
+        self.busy = True
+        return 0
+
+    cdef int end(self) except -1:
+        self.busy = False
+        if self.c.step == self._step_before:  # no update was made: as if nothing had happened
+            self._first_moment, self._second_moment = self._first_before, self._second_before
+            self._owner = self._owner_before
+        self._first_before = self._second_before = self._owner_before = None
         return 0
 
     cdef bint uses_first(self) noexcept:
@@ -281,14 +314,20 @@ cdef class OptimizerKernel:
             )
         return moment
 
-    def apply(self, Network network not None, cnp.ndarray gradients not None, size_t n_threads):
+    def _apply(self, Network network not None, cnp.ndarray gradients not None, size_t n_threads):
         network.ready()
-        self.bind(network)
         cdef size_t n = mlp_network_n_parameters(network.net)
         cdef void *p_parameters = data(network._parameters)
         cdef void *p_gradients = data(gradients)
+        cdef mlp_status status
+        self.begin(network)
         with nogil:
-            mlp_optimizer_step(network.dtype_code, &self.c, n, p_parameters, p_gradients, n_threads)
+            status = mlp_optimizer_step(
+                network.dtype_code, &self.c, n, p_parameters, p_gradients, n_threads)
+        self.end()
+        if status == MLP_NOT_FINITE:
+            raise FloatingPointError(
+                "the update would leave a parameter that is not finite; it was not made")
 
 
 cdef class Network:
@@ -356,6 +395,13 @@ cdef class Network:
             return self.take()
         except BaseException:
             PyMem_Free(records)
+            raise
+
+    cdef int begin_or_give(self, OptimizerKernel optimizer, mlp_workspace *workspace) except -1:
+        try:
+            return optimizer.begin(self)
+        except BaseException:
+            self.give(workspace)
             raise
 
     cdef void give(self, mlp_workspace *workspace) noexcept:
@@ -507,15 +553,12 @@ cdef class Network:
     def _train_step(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
                     LossKernel loss not None, OptimizerKernel optimizer not None,
                     size_t n_threads):
-        self.ready()
-        optimizer.bind(self)
-        # Another thread may reset the optimizer meanwhile: its moments stay alive.
-        cdef object held = (optimizer._first_moment, optimizer._second_moment)
         cdef mlp_workspace *workspace = self.take()
         cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
         cdef void *p_parameters = data(self._parameters)
         cdef double value = 0.0
         cdef mlp_status status
+        self.begin_or_give(optimizer, workspace)
         if batch.n_samples * self.work_per_row < WORK_WORTH_THE_GIL:
             status = mlp_train_step(
                 workspace, p_parameters, &batch, &loss.c, &optimizer.c, &value, 1)
@@ -523,6 +566,7 @@ cdef class Network:
             with nogil:
                 status = mlp_train_step(
                     workspace, p_parameters, &batch, &loss.c, &optimizer.c, &value, n_threads)
+        optimizer.end()
         self.give(workspace)
         check(status)
         return <int> status, value
@@ -530,23 +574,21 @@ cdef class Network:
     def _train_epoch(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
                      order, size_t batch_size, LossKernel loss not None,
                      OptimizerKernel optimizer not None, size_t n_threads):
-        self.ready()
-        optimizer.bind(self)
+        cdef list raised = []
         cdef mlp_workspace *workspace = self.take()
         cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
         cdef void *p_parameters = data(self._parameters)
-        # A signal handler or another thread may reset the optimizer meanwhile: these stay alive.
-        cdef object held = (optimizer._first_moment, optimizer._second_moment)
-        cdef list raised = []
         cdef mlp_epoch epoch
         cdef mlp_status status
         epoch.order = <const int64_t *> data(order)
         epoch.batch_size = batch_size
         epoch.poll = <mlp_poll> poll_signals
         epoch.poll_context = <void *> raised
+        self.begin_or_give(optimizer, workspace)
         with nogil:
             status = mlp_train_epoch(
                 workspace, p_parameters, &batch, &loss.c, &optimizer.c, &epoch, n_threads)
+        optimizer.end()
         self.give(workspace)
         check(status)
         if raised:

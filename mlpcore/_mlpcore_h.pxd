@@ -15,13 +15,6 @@ cdef extern from "mlpcore.h" nogil:
     mlp_isa mlp_isa_selected()
     uint32_t mlp_cpu_floating_point_state()
     size_t mlp_cache_bytes(int level)
-    enum:
-        MLP_PARALLEL_MAX
-    size_t mlp_default_n_threads()
-    size_t mlp_parallel_n_workers()
-    void mlp_parallel_shutdown()
-    size_t mlp_memory_live_blocks()
-    void mlp_memory_fail_after(long n, bint once)
 
     ctypedef enum mlp_status:
         MLP_OK
@@ -133,8 +126,8 @@ cdef extern from "mlpcore.h" nogil:
     mlp_status mlp_value_and_grad(mlp_workspace *workspace, const void *parameters,
                                   const mlp_batch *batch, const mlp_loss *loss, void *gradients,
                                   void *grad_x, double *value, size_t n_threads)
-    void mlp_optimizer_step(mlp_dtype dtype, mlp_optimizer *optimizer, size_t n_parameters,
-                            void *parameters, const void *gradients, size_t n_threads)
+    mlp_status mlp_optimizer_step(mlp_dtype dtype, mlp_optimizer *optimizer, size_t n_parameters,
+                                  void *parameters, const void *gradients, size_t n_threads)
     mlp_status mlp_train_step(mlp_workspace *workspace, void *parameters, const mlp_batch *batch,
                               const mlp_loss *loss, mlp_optimizer *optimizer, double *value,
                               size_t n_threads)
@@ -142,7 +135,20 @@ cdef extern from "mlpcore.h" nogil:
                                const mlp_loss *loss, mlp_optimizer *optimizer, mlp_epoch *epoch,
                                size_t n_threads)
     void mlp_permutation(uint64_t seed, uint64_t epoch, size_t n, int64_t *order)
-    mlp_status mlp_loss_evaluate(mlp_dtype dtype, const mlp_loss *loss, size_t n_outputs,
-                                 const mlp_batch *batch, const void *prediction, void *gradient,
-                                 double *value)
+    void mlp_loss_evaluate(mlp_dtype dtype, const mlp_loss *loss, size_t n_outputs,
+                           const mlp_batch *batch, const void *prediction, void *gradient,
+                           double *value)
     mlp_loss_kind mlp_loss_fuse(mlp_loss_kind kind, mlp_activation output, int *on_pre_activation)
+
+
+cdef extern from "parallel.h" nogil:
+    enum:
+        MLP_PARALLEL_MAX
+    size_t mlp_default_n_threads()
+    size_t mlp_parallel_n_workers()
+    void mlp_parallel_shutdown()
+
+
+cdef extern from "memory.h" nogil:
+    size_t mlp_memory_live_blocks()
+    void mlp_memory_fail_after(long n, bint once)

@@ -6,7 +6,7 @@ Layer `i` (1 ... L) has z(2i-1) before and z(2i) after its activation; the last,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -85,7 +85,8 @@ class Chain(Mapping[str, Any]):
     Values and derivatives of l are rows (N, width). The local derivative of an elementwise
     activation is the diagonal (N, width) of its Jacobian; softmax's, which is not diagonal, is
     (N, K, K); that of a linear map is its weight. For a single sample the first axis N falls away.
-    The arrays are read-only, and those of the parameters at the time of the call.
+    The arrays are read-only, and those of the parameters at the time of the call. Two chains are
+    equal only if they are the same object.
 
     Notes
     -----
@@ -123,6 +124,8 @@ class Chain(Mapping[str, Any]):
         self._single = single
 
     def __getitem__(self, key: str) -> Any:
+        if key not in self._values:
+            raise _no_such(key, self._values)
         return self._values[key]
 
     def __iter__(self) -> Iterator[str]:
@@ -130,6 +133,13 @@ class Chain(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+    # As a mapping it would compare its arrays, whose truth is ambiguous.
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
 
     def __repr__(self) -> str:
         return f"Chain({', '.join(self)})"
@@ -166,9 +176,10 @@ class Chain(Mapping[str, Any]):
         >>> chain.jacobian("dl/dx").shape, chain.jacobian("dz1/dW1").shape
         ((1, 1, 2), (1, 3, 3, 2))
         """
-        if key.startswith("dl/d") and key in self and key[4] not in "Wb":
-            return np.expand_dims(self[key], -2)
-        factor = self._factor(key)
+        rows = [name for name in self if name.startswith("dl/d") and name[4] not in "Wb"]
+        if key in rows:
+            return np.expand_dims(self._values[key], -2)
+        factor = self._factor(key, rows)
         whole: Array = factor.array
         if factor.rule.jacobian is not None:
             identity = np.eye(factor.numerator[1], dtype=whole.dtype)
@@ -252,9 +263,9 @@ class Chain(Mapping[str, Any]):
         result: Array = np.einsum(factor.rule.jvp, factor.array, change)
         return result[0] if self._single else result
 
-    def _factor(self, key: str) -> _Factor:
+    def _factor(self, key: str, also: Iterable[str] = ()) -> _Factor:
         if key not in self._factors:
-            raise KeyError(f"key: expected one of {', '.join(self._factors)}, got {key!r}")
+            raise _no_such(key, [*also, *self._factors])
         return self._factors[key]
 
     def _checked(self, value: ArrayLike, name: str, shape: tuple[int, ...], single: bool) -> Array:
@@ -263,6 +274,14 @@ class Chain(Mapping[str, Any]):
         if array.shape != expected:
             raise ValueError(f"{name}: expected shape {expected}, got {array.shape}")
         return converted(array.reshape(shape), self["y_hat"].dtype, name)
+
+
+def _no_such(key: object, expected: Iterable[str]) -> KeyError:
+    return KeyError(
+        f"key: expected one of {', '.join(expected)}, got {key!r}. chain[key] is a value or a "
+        "derivative as it is kept; chain.jacobian(key) makes a derivative whole, also one by a "
+        "parameter such as dz1/dW1; chain.vjp and chain.jvp apply a local one"
+    )
 
 
 def chain(net: MLP, x: ArrayLike, y: ArrayLike, loss: LossLike) -> Chain:
@@ -318,7 +337,7 @@ def _backward(net: MLP, steps: Trace, loss: Loss | CallableLoss, target: Array) 
     parameters, rows, _, outputs, _ = steps.records
     # On its own, also where the backward pass takes loss and last activation as one step.
     dl_dy_hat = np.empty_like(outputs[-1])
-    value = loss.evaluate(outputs[-1], target, None, dl_dy_hat)
+    value = loss._evaluate(outputs[-1], target, None, dl_dy_hat)
     flat = np.empty_like(parameters)
     grad_x = np.empty_like(rows)
     grad_outputs = [np.empty_like(output) for output in outputs]

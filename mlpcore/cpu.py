@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The machine: instruction set and threads.
+"""The machine: instruction set, caches and threads.
 
 The environment is read once, at import: ``MLPCORE_ISA=generic|avx2|avx512|neon`` lowers the choice
 of the instruction set, ``MLPCORE_NUM_THREADS`` sets the number of threads.
@@ -8,7 +8,7 @@ of the instruction set, ``MLPCORE_NUM_THREADS`` sets the number of threads.
 from __future__ import annotations
 
 from . import _core
-from ._validation import check_n_threads
+from ._validation import check_n_threads, check_positive_int
 
 
 def isa() -> str:
@@ -43,6 +43,36 @@ def available_isas() -> tuple[str, ...]:
     True
     """
     return _core.available_isas()
+
+
+def cache_bytes(level: int) -> int:
+    """Return the size of a data cache.
+
+    Parameters
+    ----------
+    level : int
+        1, 2 or 3.
+
+    Returns
+    -------
+    int
+        Bytes, as the operating system tells them; 0 where it does not.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `level` is another number, or no integer.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> mlpcore.cpu.cache_bytes(1) >= 0
+    True
+    """
+    level = check_positive_int(level, "level")
+    if level > 3:
+        raise ValueError(f"level: expected 1, 2 or 3, got {level}")
+    return _core.cache_bytes(level)
 
 
 def set_n_threads(n_threads: int) -> None:

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import losses, reference
+import mlpcore
+
+from .gradient_report import frobenius_norm
 from .history import History
-from .mlp import MLP
-from .optimizers import Adam
 
 Array = NDArray[Any]
 
@@ -40,7 +40,7 @@ class Task(NamedTuple):
     loader: str
     sizes: tuple[int, ...]
     activations: tuple[str, ...]
-    loss: losses.Loss
+    loss: mlpcore.losses.Loss
     learning_rate: float
     epochs: int
     min_score: float
@@ -49,15 +49,15 @@ class Task(NamedTuple):
     def is_regression(self) -> bool:
         return self.activations[-1] == "identity"
 
-    def make_net(self) -> MLP:
-        return MLP(self.sizes, self.activations, seed=0)
+    def make_net(self) -> mlpcore.MLP:
+        return mlpcore.MLP(self.sizes, self.activations, seed=0)
 
-    def fit(self, net: MLP, data: "Data", **options: Any) -> History:
+    def fit(self, net: mlpcore.MLP, data: "Data", **options: Any) -> History:
         return net.fit(
             data.x,
             data.y,
             loss=self.loss,
-            optimizer=Adam(self.learning_rate),
+            optimizer=mlpcore.Adam(self.learning_rate),
             epochs=self.epochs,
             batch_size=BATCH_SIZE,
             **options,
@@ -80,7 +80,7 @@ class Task(NamedTuple):
             random_state=0,
         )
 
-    def score(self, net: MLP, data: "Data") -> float:
+    def score(self, net: mlpcore.MLP, data: "Data") -> float:
         """Accuracy, or R² of a regression, on the held-out rows."""
         y_hat = net(data.x_held_out)
         y = data.y_held_out
@@ -105,7 +105,7 @@ TASKS = (
         "load_digits",
         (64, 64, 10),
         ("relu", "softmax"),
-        losses.CrossEntropy(from_logits=False),
+        mlpcore.losses.CrossEntropy(from_logits=False),
         learning_rate=1e-3,
         epochs=40,
         min_score=0.95,
@@ -114,7 +114,7 @@ TASKS = (
         "load_breast_cancer",
         (30, 20, 1),
         ("sigmoid", "sigmoid"),
-        losses.BCE(),
+        mlpcore.losses.BCE(),
         learning_rate=5e-3,
         epochs=60,
         min_score=0.93,
@@ -123,7 +123,7 @@ TASKS = (
         "load_diabetes",
         (10, 20, 1),
         ("relu", "identity"),
-        losses.MSE(),
+        mlpcore.losses.MSE(),
         learning_rate=1e-3,
         epochs=60,
         min_score=0.25,
@@ -205,17 +205,17 @@ def load(task: Task) -> Data:
     return Data(x[:n], y[:n], x[n:], y[n:])
 
 
-def gradient_difference(task: Task, net: MLP, data: Data) -> float:
+def gradient_difference(task: Task, net: mlpcore.MLP, data: Data) -> float:
     """The largest ‖gradient - reference‖ / ‖reference‖ of any weight, bias or input, on a batch."""
     x, y = data.x[:BATCH_SIZE], data.y[:BATCH_SIZE]
     _, gradients = net.value_and_grad(x, y, task.loss)
+    reference = mlpcore.reference
     layers = reference.layers_from_flat(net.parameters, task.sizes, task.activations)
-    name = {"MSE": "mse", "BCE": "bce", "CrossEntropy": "cross_entropy"}[type(task.loss).__name__]
-    _, expected = reference.value_and_grad(layers, x, y, name)
+    _, expected = reference.value_and_grad(layers, x, y, task.loss.name)
     actual_arrays = [*gradients.weights, *gradients.biases, gradients.inputs]
     expected_arrays = [*expected.weights, *expected.biases, expected.inputs]
     return max(
-        float(np.linalg.norm(a - b) / np.linalg.norm(b))
+        frobenius_norm(a - b) / frobenius_norm(b)
         for a, b in zip(actual_arrays, expected_arrays, strict=True)
         if a is not None and b is not None
     )

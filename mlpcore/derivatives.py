@@ -34,7 +34,7 @@ def value_and_grad(
         steps = trace(net, x)
         output = steps.records[3][-1]
         dl_dy_hat = np.empty_like(output)
-        value = checked_loss.evaluate(output, target, weight, dl_dy_hat)
+        value = checked_loss._evaluate(output, target, weight, dl_dy_hat)
         return value, backward(net, steps, dl_dy_hat[0] if single else dl_dy_hat)
     flat = np.empty_like(net.parameters)
     inputs = np.empty_like(rows)

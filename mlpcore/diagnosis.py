@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .diagnostics import LayerReport
+    from .gradient_report import LayerReport
     from .mlp import MLP
 
 # The layers of a net share one learning rate. Where their gradients differ a hundredfold, what

@@ -1,40 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The tables of the chain rule for one net and one loss, as text, Markdown or LaTeX.
+"""The tables of the chain rule for one net and one loss.
 
-The rows are put together once, of formulas in two notations; each format only draws them.
+The rows are put together here, of formulas in two notations; `tables` draws them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._core import ACTIVATIONS, LOSSES, fused_loss
 from ._validation import as_loss, check_choice
 from .chain import layer_names
-from .formulas import ACTIVATION_FORMULAS, LOSS_FORMULAS, ActivationFormulas, Formula
+from .formulas import ACTIVATION_FORMULAS, LOSS_FORMULAS, ActivationFormulas, Formula, words
 from .losses import CallableLoss
+from .tables import RENDERERS, Document, Table
+from .target_gradient import terms_per_sample
 
 if TYPE_CHECKING:
     from .mlp import MLP
-
-
-class Table(NamedTuple):
-    """A table before it is drawn: a formula is set as one, a string as words."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: list[tuple[Formula | str, ...]]
-
-
-class Document(NamedTuple):
-    """What every format draws: the tables between words, which hold formulas between dollars."""
-
-    introduction: Formula
-    tables: list[Table]
-    notes: list[Formula]
-
 
 _INTRODUCTION = Formula(
     "One sample: column vectors; the derivative of m numbers by n numbers is an m x n matrix "
@@ -95,8 +79,8 @@ def explain(net: MLP, loss: Any, format: str = "text") -> str:
     mse       y_hat, y  l = sum((y_hat - y)^2) / (5 N)  scalar
     ...
     """
-    check_choice(format, "format", _RENDERERS)
-    return _RENDERERS[format](_document(net, loss))
+    check_choice(format, "format", RENDERERS)
+    return RENDERERS[format](_document(net, loss))
 
 
 # ---- the rows -----------------------------------------------------------------------------------
@@ -214,8 +198,7 @@ def _loss_rows(net: MLP, loss: Any) -> _LossRows:
         value = Formula("f(y_hat, y)", r"f(\hat{y}, y)")
         gradient = Formula("as f returns it", r"\text{as $f$ returns it}")
         return _LossRows("loss", value, gradient, None, [])
-    name = next(name for name, kind in LOSSES.items() if kind == loss.kind)
-    formulas = LOSS_FORMULAS[name]
+    formulas = LOSS_FORMULAS[next(name for name, kind in LOSSES.items() if kind == loss.kind)]
     parameter = _both(f"{loss.parameter:g}")
 
     def reduced(formula: Formula) -> Formula:
@@ -227,10 +210,14 @@ def _loss_rows(net: MLP, loss: Any) -> _LossRows:
 
     notes = [] if formulas.note is None else [formulas.note]
     if fused_loss(loss.kind, ACTIVATIONS[net.activations[-1]])[1]:
-        notes.append(_fused_note(net, name, reduced))
+        notes.append(_fused_note(net, loss.name, reduced))
     value = Formula("sum($t)", r"\sum \left[$t\right]").of(t=formulas.terms)
     return _LossRows(
-        name, reduced(value), reduced(formulas.gradient), reduced(formulas.target_gradient), notes
+        loss.name,
+        reduced(value),
+        reduced(formulas.gradient),
+        reduced(formulas.target_gradient),
+        notes,
     )
 
 
@@ -238,8 +225,8 @@ def _fused_note(net: MLP, loss_name: str, reduced: Callable[[Formula], Formula])
     z = layer_names(len(net.activations))[-1][1]
     residual = Formula("(y_hat - y)^T", r"(\hat{y} - y)^{\top}")
     facts = {
-        "f": _words(net.activations[-1]),
-        "loss": _words(loss_name),
+        "f": words(net.activations[-1]),
+        "loss": words(loss_name),
         "z": _symbol(z),
         "fused": _equation(_derivative("l", z), reduced(residual)),
         "unfused": _product(_derivative("l", "y_hat"), _derivative("y_hat", z)),
@@ -255,12 +242,10 @@ def _fused_note(net: MLP, loss_name: str, reduced: Callable[[Formula], Formula])
 
 def _divisor(net: MLP, loss: Any) -> Formula | None:
     """What the reduction divides the sum of the terms by."""
-    if loss.reduction == "sum":
+    n_terms = terms_per_sample(loss, net.sizes[-1])
+    if n_terms is None:
         return None
-    one_term_a_row = loss.kind in (LOSSES["cross_entropy"], LOSSES["cross_entropy_with_logits"])
-    if loss.reduction == "batch_mean" or one_term_a_row or net.sizes[-1] == 1:
-        return _both("N")
-    return Formula(f"({net.sizes[-1]} N)", rf"({net.sizes[-1]}\, N)")
+    return _both("N") if n_terms == 1 else Formula(f"({n_terms} N)", rf"({n_terms}\, N)")
 
 
 def _activation(net: MLP, i: int, z: str, after: str) -> ActivationFormulas:
@@ -276,10 +261,6 @@ def _activation(net: MLP, i: int, z: str, after: str) -> ActivationFormulas:
 
 def _both(text: str) -> Formula:
     return Formula(text, text)
-
-
-def _words(text: str) -> Formula:
-    return Formula(text, _escaped(text))
 
 
 def _symbol(name: str) -> Formula:
@@ -301,14 +282,6 @@ def _product(*factors: Formula) -> Formula:
     return Formula(" @ ".join(texts), r"\, ".join(latexes))
 
 
-def _transposed(formula: Formula) -> Formula:
-    is_symbol = "/" not in formula.text
-    return Formula(
-        "$a^T" if is_symbol else "($a)^T",
-        "{$a}^{\\top}" if is_symbol else r"\left($a\right)^{\top}",
-    ).of(a=formula)
-
-
 def _summed(formula: Formula) -> Formula:
     return Formula("sum of $a", r"\sum_N $a").of(a=formula)
 
@@ -320,82 +293,3 @@ def _matrix_shape(*lengths: int) -> Formula:
 def _array_shape(*lengths: int | str) -> Formula:
     tail = "," if len(lengths) == 1 else ""
     return _both(f"({', '.join(map(str, lengths))}{tail})")
-
-
-# ---- the formats --------------------------------------------------------------------------------
-
-
-TEXT_WIDTH = 100
-
-
-def _as_text(document: Document) -> str:
-    parts = [fill(document.introduction.text, TEXT_WIDTH)]
-    for table in document.tables:
-        cells = [table.header, *([_text(cell) for cell in row] for row in table.rows)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in cells
-        ]
-        parts.append("\n".join([table.title, "-" * len(table.title), *lines]))
-    parts.append(
-        "\n".join(
-            fill(f"- {note.text}", TEXT_WIDTH, subsequent_indent="  ") for note in document.notes
-        )
-    )
-    return "\n\n".join(parts) + "\n"
-
-
-def _as_markdown(document: Document) -> str:
-    parts = [document.introduction.text]
-    for table in document.tables:
-        rows = [table.header, ["---"] * len(table.header)]
-        for row in table.rows:
-            # A bar ends a cell even inside a code span, unless it is escaped.
-            rows.append(
-                [
-                    cell if isinstance(cell, str) else f"`{cell.text}`".replace("|", r"\|")
-                    for cell in row
-                ]
-            )
-        parts.append(f"### {table.title}")
-        parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows))
-    parts.append("\n".join(f"- {note.text}" for note in document.notes))
-    return "\n\n".join(parts) + "\n"
-
-
-def _as_latex(document: Document) -> str:
-    parts = [r"% needs \usepackage{amsmath}", document.introduction.latex]
-    for table in document.tables:
-        rows = [
-            " & ".join(
-                _escaped(cell) if isinstance(cell, str) else f"${cell.latex}$" for cell in row
-            )
-            for row in (table.header, *table.rows)
-        ]
-        columns = "l" * len(table.header)
-        parts.append(
-            "\n".join(
-                [
-                    rf"\paragraph{{{table.title}}}\mbox{{}}\par\nopagebreak\noindent",
-                    rf"{{\renewcommand{{\arraystretch}}{{2.6}}\begin{{tabular}}{{{columns}}}",
-                    rf"{rows[0]} \\ \hline",
-                    *(rf"{row} \\" for row in rows[1:]),
-                    r"\end{tabular}}",
-                ]
-            )
-        )
-    items = [rf"\item {note.latex}" for note in document.notes]
-    parts.append("\n".join([r"\begin{itemize}", *items, r"\end{itemize}"]))
-    return "\n\n".join(parts) + "\n"
-
-
-def _text(cell: Formula | str) -> str:
-    return cell if isinstance(cell, str) else cell.text
-
-
-def _escaped(words: str) -> str:
-    return words.replace("_", r"\_")
-
-
-_RENDERERS = {"text": _as_text, "markdown": _as_markdown, "latex": _as_latex}

@@ -43,8 +43,14 @@ class LossFormulas(NamedTuple):
     note: Formula | None = None  # words, with formulas between dollars
 
 
-def _words(text: str) -> Formula:
-    return Formula(text, text.replace("_", r"\_"))
+def words(text: str) -> Formula:
+    """Words, the same in both notations."""
+    return Formula(text, escaped(text))
+
+
+def escaped(text: str) -> str:
+    """Words as LaTeX takes them."""
+    return text.replace("_", r"\_")
 
 
 def _diagonal(text: str, latex: str) -> Formula:
@@ -56,12 +62,12 @@ ACTIVATION_FORMULAS = {
     "relu": ActivationFormulas(
         Formula("max(0, $z)", r"\max(0, $z)"),
         _diagonal("1 where $z > 0, else 0", r"\mathbf{1}[$z > 0]"),
-        _words("The derivative of relu at 0 is 0, by convention."),
+        words("The derivative of relu at 0 is 0, by convention."),
     ),
     "leaky_relu": ActivationFormulas(
         Formula("max(0.01 $z, $z)", r"\max(0.01\, $z, $z)"),
         _diagonal("1 where $z > 0, else 0.01", r"0.01 + 0.99\, \mathbf{1}[$z > 0]"),
-        _words("The derivative of leaky_relu at 0 is 0.01, by convention."),
+        words("The derivative of leaky_relu at 0 is 0.01, by convention."),
     ),
     "elu": ActivationFormulas(
         Formula("max(0, $z) + min(0, exp($z) - 1)", r"\max(0, $z) + \min(0, e^{$z} - 1)"),
@@ -110,7 +116,7 @@ _AT_TARGET = Formula(
     "The derivative at y_hat = y is 0, by convention.",
     r"The derivative at $\hat{y} = y$ is 0, by convention.",
 )
-_CLAMPED = _words(
+_CLAMPED = words(
     "Logarithms are kept at -100 or above, denominators at half the dtype's epsilon or above."
 )
 _CLASSES = Formula(

@@ -3,6 +3,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from .plotting import make_axes
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -46,14 +48,7 @@ class History(list[dict[str, Any]]):
         >>> ax.get_lines()[0].get_ydata().tolist()
         [0.5, 0.25]
         """
-        if ax is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError as error:
-                raise ImportError(
-                    "History.plot needs matplotlib: pip install mlpcore[plot]"
-                ) from error
-            ax = plt.subplots()[1]
+        ax = make_axes("History.plot") if ax is None else ax
         for key, label in (("loss", "training"), ("validation_loss", "validation")):
             rows = [row for row in self if key in row]
             if rows:

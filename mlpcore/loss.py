@@ -90,7 +90,7 @@ class Loss(_core.LossKernel):
             kernel = self
             prediction, single = as_predictions(y_hat)
         target, weight = _targets(kernel, prediction, single, y, sample_weight)
-        return kernel.evaluate(prediction, target, weight, None)
+        return kernel._evaluate(prediction, target, weight, None)
 
     def gradient(
         self, y_hat: ArrayLike | Trace, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -130,15 +130,41 @@ class Loss(_core.LossKernel):
         prediction, single = as_predictions(y_hat)
         target, weight = _targets(self, prediction, single, y, sample_weight)
         gradient = np.empty_like(prediction)
-        self.evaluate(prediction, target, weight, gradient)
+        self._evaluate(prediction, target, weight, gradient)
         return gradient[0] if single else gradient
+
+    def fuses_with(self, activation: str) -> bool:
+        """Whether a net computes the loss and this output activation as one step.
+
+        Parameters
+        ----------
+        activation : str
+            The activation of the output layer.
+
+        Returns
+        -------
+        bool
+            True for ``bce`` after a sigmoid and ``cross_entropy`` after a softmax: both take the
+            pre-activation, and the gradient that they give first is dl/dpre_activation.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> mlpcore.losses.BCE().fuses_with("sigmoid"), mlpcore.losses.BCE().fuses_with("softmax")
+        (True, False)
+        """
+        return self._fused_kind(activation) is not None
+
+    def _fused_kind(self, activation: str) -> int | None:
+        """The core's number of the loss that takes the pre-activation; None if none does."""
+        kind, on_pre_activation = _core.fused_loss(self.kind, _core.ACTIVATIONS[activation])
+        return kind if on_pre_activation else None
 
     def _of_trace(self, trace: Trace) -> tuple[_core.LossKernel, Array]:
         """The loss as the core computes it for the trace's net, and what it takes: z or y_hat."""
         loss = loss_after(trace.net, self)
-        output_activation = _core.ACTIVATIONS[trace.net.activations[-1]]
-        kind, on_pre_activation = _core.fused_loss(loss.kind, output_activation)
-        if not on_pre_activation:
+        kind = loss._fused_kind(trace.net.activations[-1])
+        if kind is None:
             return loss, trace.records[3][-1]
         reduction = _core.REDUCTIONS[self._reduction]
         return _core.LossKernel(kind, reduction, self.parameter), trace.records[2][-1]
@@ -153,7 +179,7 @@ class Loss(_core.LossKernel):
             kernel, prediction = loss_after(trace.net, self), output
         target, weight = _targets(kernel, prediction, trace.single, y, sample_weight)
         gradient = np.empty_like(output)
-        kernel.evaluate(prediction, target, weight, gradient)
+        kernel._evaluate(prediction, target, weight, gradient)
         if fused:
             limits = np.finfo(output.dtype)
             with np.errstate(over="ignore", invalid="ignore"):
@@ -216,12 +242,16 @@ class CallableLoss:
         """The function's name."""
         return str(getattr(self.function, "__name__", type(self.function).__name__))
 
+    def fuses_with(self, activation: str) -> bool:
+        """Whether a net computes the loss and its output activation as one step: never."""
+        return False
+
     def __call__(
         self, y_hat: ArrayLike | Trace, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> float:
         """Value of the loss, as of `Loss`."""
         prediction, target, _ = self._arrays(y_hat, y)
-        return self.evaluate(prediction, target, sample_weight, None)
+        return self._evaluate(prediction, target, sample_weight, None)
 
     def gradient(
         self, y_hat: ArrayLike | Trace, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -229,10 +259,10 @@ class CallableLoss:
         """Gradient dl/dy_hat, as of `Loss`."""
         prediction, target, single = self._arrays(y_hat, y)
         gradient = np.empty_like(prediction)
-        self.evaluate(prediction, target, sample_weight, gradient)
+        self._evaluate(prediction, target, sample_weight, gradient)
         return gradient[0] if single else gradient
 
-    def evaluate(
+    def _evaluate(
         self, prediction: Array, target: Array, sample_weight: Any, gradient: Array | None
     ) -> float:
         """What a built-in loss does in the core: return the value, write the gradient (N, K)."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ._core import Array
     from .callbacks import Callback, EarlyStopping
     from .chain import Chain
-    from .diagnostics import GradientReport
+    from .gradient_report import GradientReport
     from .history import History
     from .losses import CallableLoss, Loss
     from .optimizers import Optimizer
@@ -274,11 +274,11 @@ class MLP(Topology):
         """`_train_step` for a loss that is a Python function."""
         made = trace(self, rows, n_threads=n_threads)
         cotangent = np.empty_like(made.output)
-        value = loss.evaluate(made.output, target, weight, cotangent)
+        value = loss._evaluate(made.output, target, weight, cotangent)
         gradients = backward(self, made, cotangent, n_threads=n_threads).flat
         if not (np.isfinite(value) and np.isfinite(gradients).all()):
             return _core.NOT_FINITE, value
-        optimizer.apply(self, gradients, n_threads)
+        optimizer._apply(self, gradients, n_threads)
         return _core.OK, value
 
     def fit(
@@ -495,7 +495,7 @@ class MLP(Topology):
         >>> len(report.layers)
         2
         """
-        from .diagnostics import gradient_report
+        from .gradient_report import gradient_report
 
         return gradient_report(self, x, y, loss)
 

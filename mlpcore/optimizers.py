@@ -99,7 +99,7 @@ class Optimizer(_core.OptimizerKernel):
         flat = as_gradients(as_network(net), gradients)
         if not np.isfinite(flat).all():
             raise FloatingPointError("a gradient is not finite; the parameters were not updated")
-        self.apply(net, flat, _core.default_n_threads())
+        self._apply(net, flat, _core.default_n_threads())
 
     def reset(self) -> None:
         """Forget the step count and the moments, and with them the net.

@@ -38,14 +38,21 @@ def target_gradient(
     # and its last activation as one step.
     kind, on_pre_activation = fused_loss(loss.kind, ACTIVATIONS[net.activations[-1]])
     prediction = steps.records[2 if on_pre_activation else 3][-1]
-    n_terms = prediction.shape[0]
-    if loss.reduction == "mean" and loss.kind not in _CROSS_ENTROPIES:
-        n_terms *= prediction.shape[1]
-    if loss.reduction == "sum" or n_terms == 0:
-        n_terms = 1
+    n_samples, n_outputs = prediction.shape
     slope = _SLOPES[kind](prediction)
-    slope /= n_terms
+    n_terms = terms_per_sample(loss, n_outputs)
+    if n_terms is not None and n_samples > 0:
+        slope /= n_samples * n_terms
     return slope
+
+
+def terms_per_sample(loss: Loss, n_outputs: int) -> int | None:
+    """How many terms of each sample the reduction divides by; None where it does not divide."""
+    if loss.reduction == "sum":
+        return None
+    if loss.reduction == "batch_mean" or loss.kind in _CROSS_ENTROPIES:
+        return 1
+    return n_outputs
 
 
 def _bce_slope(y_hat: Array) -> Array:

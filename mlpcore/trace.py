@@ -254,7 +254,7 @@ def backward(
             kernel = loss
         else:
             cotangent = np.empty_like(trace.records[3][-1])
-            loss.evaluate(trace.records[3][-1], target, weight, cotangent)
+            loss._evaluate(trace.records[3][-1], target, weight, cotangent)
     else:
         cotangent = as_cotangent(net, loss_or_cotangent, trace.n_samples, trace.single)
     flat = np.empty_like(net.parameters)

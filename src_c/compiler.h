@@ -9,6 +9,19 @@
 #define MLP_COMPILER_H
 
 #include <assert.h>
+#include <float.h>
+
+/* The arithmetic contract: every operation rounds once, to its own type, in the order written. The
+ * build says -ffp-contract=off; gcc has no other way to switch contraction off. */
+#if defined(__FAST_MATH__)
+#error "mlpcore promises the same bits everywhere, and -ffast-math takes that away"
+#endif
+#if FLT_EVAL_METHOD != 0
+#error "mlpcore needs float and double arithmetic that is not carried out in a wider type"
+#endif
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#endif
 
 /* ---- architecture --------------------------------------------------------------------------- */
 
@@ -60,7 +73,7 @@
 #define MLP_TARGET_END
 #endif
 
-/* ---- functions, loops, pointers ------------------------------------------------------------- */
+/* ---- functions and loops ------------------------------------------------------------- */
 
 /* A helper that must vanish into its caller: it then takes the caller's target. An external
  * inline function compiled for AVX could be the copy that the linker keeps for everybody. */
@@ -80,18 +93,6 @@
 #define MLP_UNROLL MLP_PRAGMA(GCC unroll 16)
 #else
 #define MLP_UNROLL
-#endif
-
-#if defined(__GNUC__)
-#define MLP_RESTRICT                       __restrict__
-#define MLP_LIKELY(condition)              __builtin_expect(!!(condition), 1)
-#define MLP_UNLIKELY(condition)            __builtin_expect(!!(condition), 0)
-#define MLP_ASSUME_ALIGNED(pointer, bytes) __builtin_assume_aligned(pointer, bytes)
-#else
-#define MLP_RESTRICT                       __restrict
-#define MLP_LIKELY(condition)              (condition)
-#define MLP_UNLIKELY(condition)            (condition)
-#define MLP_ASSUME_ALIGNED(pointer, bytes) (pointer)
 #endif
 
 /* On a variable or a member: char scratch MLP_ALIGNED(64) does not parse, MLP_ALIGNED(64) char

@@ -9,7 +9,10 @@
  * The order of every sum is fixed, so that any split of the work gives the same bits:
  *   - a product's inner dimension is cut in chunks of MLP_CHUNK; a chunk is a chain of fused
  *     multiply-adds from zero in index order; chunks are added in order;
- *   - the columns of a bias gradient are summed likewise over the rows;
+ *   - a bias gradient adds up rows: chunks of MLP_CHUNK rows from zero in order, chunks in order;
+ *   - a sum along a row (softmax, a loss's terms, an inner product) is taken in double in 16 lanes,
+ *     element j in lane j % 16, lanes added pairwise: l + l + 8, then + 4, + 2, + 1;
+ *   - the loss adds rows in order, in double;
  *   - elementwise work has no order.
  * A caller may therefore split rows and columns of an output as it likes, and an inner dimension at
  * multiples of MLP_CHUNK by accumulating.
@@ -32,8 +35,6 @@ typedef struct mlp_linear {
 } mlp_linear;
 
 typedef struct mlp_kernels {
-    mlp_isa isa;
-    mlp_dtype dtype;
     size_t real_bytes;
     size_t panel_width; /* columns of a packed panel */
     size_t tile_rows;   /* rows of a full register tile */
@@ -84,15 +85,16 @@ typedef struct mlp_kernels {
     void (*loss)(const mlp_loss *loss, size_t n_columns, const mlp_batch *batch,
                  const void *prediction, double factor, void *gradient, double *row_values);
 
-    /* 1 if every one of n reals is finite. */
-    int (*all_finite)(size_t n, const void *values);
-
-    /* Reals [0, n) of the flat vectors; bias corrections as mlp_optimizer_step computed them. */
-    void (*sgd_step)(const mlp_optimizer *optimizer, size_t n, void *parameters,
-                     const void *gradients, void *velocity);
-    void (*adam_step)(const mlp_optimizer *optimizer, double step_size, double root_correction,
-                      size_t n, void *parameters, const void *gradients, void *first_moment,
-                      void *second_moment);
+    /*
+     * Reals [0, n) of the flat vectors, with the bias corrections that optimizer.c computed. With
+     * store 0 nothing is written, and the result tells whether every new parameter (and Adam's
+     * second moment) would be finite; so an update can be refused before it has begun.
+     */
+    int (*sgd_step)(const mlp_optimizer *optimizer, int store, size_t n, void *parameters,
+                    const void *gradients, void *velocity);
+    int (*adam_step)(const mlp_optimizer *optimizer, double step_size, double root_correction,
+                     int store, size_t n, void *parameters, const void *gradients,
+                     void *first_moment, void *second_moment);
 } mlp_kernels;
 
 /* The table for a dtype on the instruction set that is selected (cpu.h). */

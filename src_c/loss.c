@@ -2,7 +2,7 @@
 /* loss.c - reductions, and the loss of bare predictions. */
 #include "loss.h"
 
-#include "kernels.h"
+#include "network.h"
 
 /* Rows whose sums are kept at a time when a loss is evaluated alone. */
 #define ROWS_AT_ONCE 256
@@ -30,11 +30,14 @@ double mlp_loss_factor(const mlp_loss *loss, mlp_dtype dtype, size_t n_outputs,
     return divisor == 0.0 ? 0.0 : 1.0 / divisor;
 }
 
-/* The sum goes on where that of the rows before ended. */
+/* The sum goes on where that of the rows before ended. A row of weight 0 does not count, not even
+ * with a term that is not finite. */
 static double add_rows(double sum, const double *row_values, mlp_dtype dtype,
                        const mlp_batch *batch) {
-    for (size_t row = 0; row < batch->n_samples; row++)
-        sum += weight_of(dtype, batch, row) * row_values[row];
+    for (size_t row = 0; row < batch->n_samples; row++) {
+        const double weight = weight_of(dtype, batch, row);
+        if (weight != 0.0) sum += weight * row_values[row];
+    }
     return sum;
 }
 
@@ -43,34 +46,21 @@ double mlp_loss_total(const double *row_values, mlp_dtype dtype, const mlp_batch
     return factor * add_rows(0.0, row_values, dtype, batch);
 }
 
-static const void *bytes_after(const void *array, size_t n_bytes) {
-    return array == NULL ? NULL : (const unsigned char *)array + n_bytes;
-}
-
-mlp_status mlp_loss_evaluate(mlp_dtype dtype, const mlp_loss *loss, size_t n_outputs,
-                             const mlp_batch *batch, const void *prediction, void *gradient,
-                             double *value) {
+void mlp_loss_evaluate(mlp_dtype dtype, const mlp_loss *loss, size_t n_outputs,
+                       const mlp_batch *batch, const void *prediction, void *gradient,
+                       double *value) {
     const mlp_kernels *kernels = mlp_kernels_selected(dtype);
     const double factor = mlp_loss_factor(loss, dtype, n_outputs, batch);
-    const size_t row_bytes = n_outputs * kernels->real_bytes;
     double row_values[ROWS_AT_ONCE];
     double sum = 0.0;
     for (size_t begin = 0; begin < batch->n_samples; begin += ROWS_AT_ONCE) {
-        const size_t n_left = batch->n_samples - begin;
-        const mlp_batch rows = {
-            .n_samples = n_left < ROWS_AT_ONCE ? n_left : ROWS_AT_ONCE,
-            .target = bytes_after(batch->target, begin * row_bytes),
-            .class_index = batch->class_index == NULL ? NULL : batch->class_index + begin,
-            .sample_weight = bytes_after(batch->sample_weight, begin * kernels->real_bytes),
-        };
-        void *rows_gradient =
-            gradient == NULL ? NULL : (unsigned char *)gradient + begin * row_bytes;
-        kernels->loss(loss, n_outputs, &rows, bytes_after(prediction, begin * row_bytes), factor,
-                      rows_gradient, row_values);
+        const size_t n_rows = mlp_smaller(batch->n_samples - begin, ROWS_AT_ONCE);
+        const mlp_batch rows = mlp_batch_rows(kernels, batch, begin, n_rows, 0, n_outputs);
+        kernels->loss(loss, n_outputs, &rows, mlp_const_at(kernels, prediction, begin * n_outputs),
+                      factor, mlp_at(kernels, gradient, begin * n_outputs), row_values);
         sum = add_rows(sum, row_values, dtype, &rows);
     }
     *value = factor * sum;
-    return MLP_OK;
 }
 
 mlp_loss_kind mlp_loss_fuse(mlp_loss_kind kind, mlp_activation output, int *on_pre_activation) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * mlpcore.h - the C core of mlpcore, the only header that a binding includes.
+ * mlpcore.h - the C core of mlpcore. With cpu.h it is all that a caller needs; the thread count of
+ * the machine and the end of the pool are in parallel.h, the hooks of tests in memory.h.
  *
  * A net is a chain of layers; layer l computes, for every row of a batch,
  *
@@ -11,7 +12,7 @@
  * vector (P,): layer after layer the weight, stored as (n_inputs, n_outputs), then the bias
  * (n_outputs). Gradients and the optimizer's moments have the same layout.
  *
- * Ownership. No object keeps a pointer of the caller's after a call returns. A workspace holds
+ * Ownership. No object uses a pointer of the caller's after a call has returned. A workspace holds
  * scratch memory alone; it grows before the first row of a call is touched, so that a call either
  * fails at once with MLP_OUT_OF_MEMORY, having written nothing, or does not allocate again.
  *
@@ -29,13 +30,11 @@
 #include <stdint.h>
 
 #include "cpu.h"
-#include "memory.h"
-#include "parallel.h"
 
 typedef enum mlp_status {
     MLP_OK = 0,
     MLP_OUT_OF_MEMORY, /* nothing was written */
-    MLP_NOT_FINITE,    /* the loss or a gradient is not finite; the parameters were not updated */
+    MLP_NOT_FINITE,    /* the loss, or a parameter after this update: that update was not made */
     MLP_INTERRUPTED    /* the caller's poll asked to stop; all updates before it are complete */
 } mlp_status;
 
@@ -69,10 +68,12 @@ typedef enum mlp_loss_kind {
     MLP_N_LOSSES
 } mlp_loss_kind;
 
+/* With sample weights w, N stands for the sum of w: a weight of 2 equals the row given twice, and a
+ * row of weight 0 does not count at all. Where that sum is 0, loss and gradient are 0. */
 typedef enum mlp_reduction {
     MLP_MEAN = 0,   /* over all N K elements; for cross entropy, whose term is one a row, over N */
     MLP_BATCH_MEAN, /* summed over K, averaged over N */
-    MLP_SUM
+    MLP_SUM         /* each row times its weight */
 } mlp_reduction;
 
 typedef struct mlp_loss {
@@ -87,7 +88,7 @@ typedef struct mlp_batch {
     const void *x;              /* (N, D) real */
     const void *target;         /* (N, K) real; NULL when class_index is given */
     const int64_t *class_index; /* (N,) each in [0, K); for the cross entropies only, else NULL */
-    const void *sample_weight;  /* (N,) real, or NULL for 1 everywhere */
+    const void *sample_weight;  /* (N,) real, none negative; or NULL for 1 everywhere */
 } mlp_batch;
 
 /* What one layer leaves behind, whole batch; a NULL pointer: not kept. */
@@ -95,7 +96,7 @@ typedef struct mlp_record {
     void *pre_activation;        /* (N, n_outputs)  z */
     void *output;                /* (N, n_outputs)  a = f(z) */
     void *activation_derivative; /* (N, n_outputs)  f'(z), elementwise; not written for softmax */
-    void *grad_output;           /* (N, n_outputs)  dl/da */
+    void *grad_output;           /* (N, n_outputs)  dl/da; see mlp_loss_fuse for the last layer */
     void *grad_pre_activation;   /* (N, n_outputs)  dl/dz */
 } mlp_record;
 
@@ -140,8 +141,9 @@ mlp_status mlp_forward_records(mlp_workspace *workspace, const void *parameters,
 /*
  * From records that mlp_forward_records filled whole: gradients (P,) = dl/dparameters, grad_x
  * (N, D) = dl/dx unless NULL, and of each record grad_output and grad_pre_activation unless NULL.
- * The cotangent is either given, (N, K) = dl/dy_hat, or, where it is NULL, comes from loss and
- * batch; then *value is the loss. parameters are those that the records were made with.
+ * The cotangent is either given, (N, K) = dl/dy_hat, or, where it is NULL, comes from loss and the
+ * batch's targets; then *value is the loss. N and x are the batch's in either case. parameters are
+ * those that the records were made with.
  */
 mlp_status mlp_backward_records(mlp_workspace *workspace, const void *parameters,
                                 const mlp_record *records, const mlp_batch *batch,
@@ -149,34 +151,37 @@ mlp_status mlp_backward_records(mlp_workspace *workspace, const void *parameters
                                 void *grad_x, double *value, size_t n_threads);
 
 /* The same from x alone; intermediates live in the workspace, for a bounded number of rows at a
- * time. gradients and grad_x may be NULL: then the loss alone is computed. */
+ * time. gradients may be NULL, and then grad_x too: the loss alone is computed. */
 mlp_status mlp_value_and_grad(mlp_workspace *workspace, const void *parameters,
                               const mlp_batch *batch, const mlp_loss *loss, void *gradients,
                               void *grad_x, double *value, size_t n_threads);
 
-/* One update from given gradients. */
-void mlp_optimizer_step(mlp_dtype dtype, mlp_optimizer *optimizer, size_t n_parameters,
-                        void *parameters, const void *gradients, size_t n_threads);
+/* One update from given gradients. MLP_NOT_FINITE: it would leave a parameter or a moment that is
+ * not finite; nothing was written. */
+mlp_status mlp_optimizer_step(mlp_dtype dtype, mlp_optimizer *optimizer, size_t n_parameters,
+                              void *parameters, const void *gradients, size_t n_threads);
 
-/* Forward, loss, backward and update of one batch. */
+/* Forward, loss, backward and update of one batch. *value is the loss before the update, written
+ * with MLP_NOT_FINITE too. */
 mlp_status mlp_train_step(mlp_workspace *workspace, void *parameters, const mlp_batch *batch,
                           const mlp_loss *loss, mlp_optimizer *optimizer, double *value,
                           size_t n_threads);
 
-/* Asked between two steps, not before every one; anything but 0 stops the epoch. */
+/* Asked between two steps about every 10 ms, never after the last one; anything but 0 stops the
+ * epoch. It may use any other workspace. */
 typedef int (*mlp_poll)(void *context);
 
 typedef struct mlp_epoch {
-    const int64_t
-        *order;        /* (N,) the rows in the order in which they are learnt; NULL: as they lie */
-    size_t batch_size; /* the last batch of an epoch may be smaller, and is used */
-    mlp_poll poll;     /* may be NULL */
+    const int64_t *order; /* (N,) the rows as they are learnt; NULL: as they lie */
+    size_t batch_size;    /* at least 1; the last batch may be smaller, and is used */
+    mlp_poll poll;        /* may be NULL */
     void *poll_context;
     size_t n_steps;    /* out: updates made */
     double loss_total; /* out: loss of each batch times its share of the rows, summed */
 } mlp_epoch;
 
-/* All rows of data once, in mini-batches. */
+/* All rows of data once, in mini-batches. The two results are written for every status but
+ * MLP_OUT_OF_MEMORY, and count the updates made before the one that failed. */
 mlp_status mlp_train_epoch(mlp_workspace *workspace, void *parameters, const mlp_batch *data,
                            const mlp_loss *loss, mlp_optimizer *optimizer, mlp_epoch *epoch,
                            size_t n_threads);
@@ -186,12 +191,13 @@ void mlp_permutation(uint64_t seed, uint64_t epoch, size_t n, int64_t *order);
 
 /* The loss of bare predictions (N, K); gradient (N, K) = dl/dprediction or NULL. batch->x is not
  * looked at. */
-mlp_status mlp_loss_evaluate(mlp_dtype dtype, const mlp_loss *loss, size_t n_outputs,
-                             const mlp_batch *batch, const void *prediction, void *gradient,
-                             double *value);
+void mlp_loss_evaluate(mlp_dtype dtype, const mlp_loss *loss, size_t n_outputs,
+                       const mlp_batch *batch, const void *prediction, void *gradient,
+                       double *value);
 
 /* The loss that a net computes when it is asked for loss: after a sigmoid bce, and after a softmax
- * cross entropy, are taken from the pre-activation; *on_pre_activation says so. */
+ * cross entropy, are taken from the pre-activation; *on_pre_activation says so. dl/dz then comes at
+ * once, and dl/da of that layer is not made. */
 mlp_loss_kind mlp_loss_fuse(mlp_loss_kind kind, mlp_activation output, int *on_pre_activation);
 
 #endif

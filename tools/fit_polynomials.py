@@ -3,19 +3,19 @@
 
 Run by hand; it needs mpmath and takes some minutes::
 
-    python tools/fit_polynomials.py > src_c/kernels/math_coefficients.h
+    python tools/fit_polynomials.py | clang-format > src_c/kernels/math_coefficients.h
 
-Each polynomial, or quotient of two, minimizes the largest relative error of the function it serves,
-by C. L. Lawson's iteration (1961): weighted least squares, where every point's weight grows with its
-error. A quotient n(x) / d(x) is fitted as n(x) - f(x) d(x) = 0, divided by the d(x) of the iteration
-before. The coefficients are rounded to the dtype one after the other, lowest power first, and those
-left are fitted again each time, so that they take up the rounding error.
+Each polynomial, or quotient of two, minimizes the largest relative error of the function that it
+serves, by C. L. Lawson's iteration (1961): weighted least squares, where a point's weight grows
+with its error. The quotient for GELU is fitted as numerator - f(x) denominator = 0, divided by the
+denominator of the iteration before. The coefficients are rounded to the dtype one after the other,
+lowest power first, and those left are fitted again each time: they take up the rounding error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import mpmath as mp
 
@@ -40,15 +40,20 @@ GELU_LIMIT = {32: mp.mpf(15), 64: mp.mpf(39)}
 
 @dataclass
 class Fit:
-    """``function`` on ``grid`` by n_numerator / n_denominator terms; its error counts ``weight``."""
+    """``sum_k c_k columns[k] = target`` on a grid of points; the error there counts ``weights``.
 
-    name: str
+    ``arrays`` names the coefficients: array ``name`` gets those whose index is in ``arrays[name]``,
+    behind the coefficient that is given in ``leading``, if any. A quotient has a ``divisor``, which
+    takes the coefficients to the denominator at every point.
+    """
+
     comment: str
-    function: Function
-    weight: Function
-    grid: Vector
-    n_numerator: int
-    n_denominator: int = 1
+    columns: list[Vector]
+    target: Vector
+    weights: Vector
+    arrays: dict[str, range]
+    leading: dict[str, mp.mpf] = field(default_factory=dict)
+    divisor: Callable[[Vector], Vector] | None = None
 
 
 def round_to_dtype(x: mp.mpf, bits: int) -> mp.mpf:
@@ -87,40 +92,23 @@ def least_squares(columns: list[Vector], target: Vector, weights: Vector) -> Vec
     return list(mp.lu_solve(matrix, right))
 
 
-def fit(problem: Fit, bits: int) -> tuple[Vector, Vector, mp.mpf]:
-    """Numerator, denominator (its first coefficient is 1) and the largest weighted error."""
-    grid = problem.grid
-    values = [problem.function(x) for x in grid]
-    weights = [problem.weight(x) for x in grid]
-    # (is it of the denominator, power), in the order of rounding.
-    terms = [(False, k) for k in range(problem.n_numerator)]
-    terms += [(True, k) for k in range(1, problem.n_denominator)]
-    terms.sort(key=lambda term: term[1])
-    columns = [
-        [(-v if below else mp.mpf(1)) * x**power for x, v in zip(grid, values, strict=True)]
-        for below, power in terms
-    ]
-
-    def denominator_values(coefficients: Vector) -> Vector:
-        of_denominator = [
-            (c, power) for c, (below, power) in zip(coefficients, terms, strict=True) if below
-        ]
-        return [1 + mp.fsum(c * x**power for c, power in of_denominator) for x in grid]
-
+def fit(problem: Fit, bits: int) -> tuple[Vector, mp.mpf]:
+    """The coefficients, rounded to the dtype, and the largest weighted error."""
+    columns, n_points = problem.columns, len(problem.target)
     rounded: Vector = []
-    rest = values
-    divisors = [mp.mpf(1)] * len(grid)
-    worst = mp.inf
-    for i in range(len(terms)):
-        lawson = [mp.mpf(1)] * len(grid)
+    rest = problem.target
+    scales = problem.weights
+    for i in range(len(columns)):
+        lawson = [mp.mpf(1)] * n_points
         for _ in range(N_ITERATIONS):
-            scales = [w / d for w, d in zip(weights, divisors, strict=True)]
             squares = [u * s * s for u, s in zip(lawson, scales, strict=True)]
             free = least_squares(columns[i:], rest, squares)
-            divisors = denominator_values(rounded + free)
+            if problem.divisor:
+                divisors = problem.divisor(rounded + free)
+                scales = [w / d for w, d in zip(problem.weights, divisors, strict=True)]
             errors = [
-                w / d * (r - mp.fsum(c * column[p] for c, column in zip(free, columns[i:], strict=True)))
-                for p, (w, d, r) in enumerate(zip(weights, divisors, rest, strict=True))
+                s * (r - mp.fdot(free, [column[p] for column in columns[i:]]))
+                for p, (s, r) in enumerate(zip(scales, rest, strict=True))
             ]
             # The square root is slower than Lawson's own rule, and does not make weights vanish.
             lawson = [u * mp.sqrt(abs(e)) for u, e in zip(lawson, errors, strict=True)]
@@ -128,58 +116,92 @@ def fit(problem: Fit, bits: int) -> tuple[Vector, Vector, mp.mpf]:
             lawson = [u / total for u in lawson]
         rounded.append(round_to_dtype(free[0], bits))
         rest = [r - rounded[-1] * c for r, c in zip(rest, columns[i], strict=True)]
-    divisors = denominator_values(rounded)
-    worst = max(abs(w / d * r) for w, d, r in zip(weights, divisors, rest, strict=True))
-    numerator = [c for c, (below, _) in zip(rounded, terms, strict=True) if not below]
-    denominator = [c for c, (below, _) in zip(rounded, terms, strict=True) if below]
-    return numerator, [mp.mpf(1), *denominator], worst
+    return rounded, max(abs(s * r) for s, r in zip(scales, rest, strict=True))
+
+
+def polynomial_fit(
+    name: str,
+    comment: str,
+    function: Function,
+    weight: Function,
+    interval: tuple[mp.mpf, mp.mpf],
+    n_terms: int,
+) -> Fit:
+    grid = chebyshev_points(*interval, GRID_POINTS_PER_TERM * n_terms)
+    return Fit(
+        comment,
+        [[x**k for x in grid] for k in range(n_terms)],
+        [function(x) for x in grid],
+        [weight(x) for x in grid],
+        {name: range(n_terms)},
+    )
+
+
+def gelu_fit(limit: mp.mpf, n_terms: int) -> Fit:
+    """T = n / (2 n + a m), which is 1 / 2 at 0, n_terms coefficients in n and in m.
+
+    The denominator contains the numerator, so that the rounding error of n cancels for small a.
+    """
+    # Equidistant angles in (a - 3) / (a + 3): dense where the function bends.
+    folded = chebyshev_points(
+        mp.mpf(-1), (limit - 3) / (limit + 3), GRID_POINTS_PER_TERM * 2 * n_terms
+    )
+    grid = [6 / (1 - t) - 3 for t in folded]
+    values = [half_erfcx(a) for a in grid]
+    columns: list[Vector] = []
+    for k in range(n_terms):
+        if k > 0:
+            columns.append([a**k * (1 - 2 * v) for a, v in zip(grid, values, strict=True)])
+        columns.append([-v * a ** (k + 1) for a, v in zip(grid, values, strict=True)])
+
+    def divisor(coefficients: Vector) -> Vector:
+        m, n = coefficients[0::2], [mp.mpf("0.5"), *coefficients[1::2]]
+        return [2 * mp.polyval(n[::-1], a) + a * mp.polyval(m[::-1], a) for a in grid]
+
+    return Fit(
+        "exp(a^2 / 2) Phi(-a) = n(a) / (2 n(a) + a m(a)) for 0 <= a <= MLP_GELU_LIMIT",
+        columns,
+        [v - mp.mpf("0.5") for v in values],
+        [1 / v for v in values],
+        {"gelu_n": range(1, 2 * n_terms - 1, 2), "gelu_m": range(0, 2 * n_terms - 1, 2)},
+        {"gelu_n": mp.mpf("0.5")},
+        divisor,
+    )
 
 
 def problems(bits: int) -> list[Fit]:
-    single = bits == 32
+    n_exp, n_log, n_tanh, n_gelu = (5, 9, 5, 5) if bits == 32 else (10, 20, 11, 11)
     half_ln2 = mp.log(2) / 2 * mp.mpf("1.0001")
-    n_exp, n_log, n_tanh, n_gelu = (5, 9, 5, 5) if single else (10, 20, 11, 11)
 
     def tanh_ratio(y: mp.mpf) -> mp.mpf:
         return mp.tanh(mp.sqrt(y)) / mp.sqrt(y)
 
-    # a of equidistant angles in (a - 3) / (a + 3): dense where the function bends.
-    end = (GELU_LIMIT[bits] - 3) / (GELU_LIMIT[bits] + 3)
-    folded = chebyshev_points(mp.mpf(-1), end, GRID_POINTS_PER_TERM * 2 * n_gelu)
     return [
-        Fit(
-            "exp",
+        polynomial_fit(
+            "exp_terms",
             "(e^r - 1 - r) / r^2 for |r| <= ln 2 / 2; error relative to e^r - 1",
             lambda r: (mp.expm1(r) - r) / r**2,
             lambda r: r**2 / abs(mp.expm1(r)),
-            chebyshev_points(-half_ln2, half_ln2, GRID_POINTS_PER_TERM * n_exp),
+            (-half_ln2, half_ln2),
             n_exp,
         ),
-        Fit(
-            "log",
+        polynomial_fit(
+            "log_terms",
             "(log(1 + f) - f) / f^2 for MLP_LOG_SPLIT / 2 <= 1 + f <= MLP_LOG_SPLIT",
             lambda f: (mp.log1p(f) - f) / f**2,
             lambda f: f**2 / abs(mp.log1p(f)),
-            chebyshev_points(LOG_SPLIT / 2 - 1, LOG_SPLIT - 1, GRID_POINTS_PER_TERM * n_log),
+            (LOG_SPLIT / 2 - 1, LOG_SPLIT - 1),
             n_log,
         ),
-        Fit(
-            "tanh",
+        polynomial_fit(
+            "tanh_terms",
             "(tanh(x) / x - 1) / x^2 in x^2 for |x| <= MLP_TANH_SPLIT",
             lambda y: (tanh_ratio(y) - 1) / y,
             lambda y: y / tanh_ratio(y),
-            chebyshev_points(mp.mpf(0), TANH_SPLIT**2, GRID_POINTS_PER_TERM * n_tanh),
+            (mp.mpf(0), TANH_SPLIT**2),
             n_tanh,
         ),
-        Fit(
-            "gelu",
-            "exp(a^2 / 2) Phi(-a) for 0 <= a <= MLP_GELU_LIMIT",
-            half_erfcx,
-            lambda a: 1 / half_erfcx(a),
-            [6 / (1 - t) - 3 for t in folded],
-            n_gelu,
-            n_gelu + 1,
-        ),
+        gelu_fit(GELU_LIMIT[bits], n_gelu),
     ]
 
 
@@ -219,13 +241,11 @@ def main() -> None:
     print(pick("MLP_GELU_LIMIT", GELU_LIMIT))
     for bits in (32, 64):
         for problem in problems(bits):
-            numerator, denominator, error = fit(problem, bits)
+            coefficients, error = fit(problem, bits)
             print(f"\n/* {problem.comment}; 2^{mp.nstr(mp.log(error, 2), 4)}. */")
-            if problem.n_denominator == 1:
-                print(array(f"{problem.name}_terms", numerator, bits))
-            else:
-                print(array(f"{problem.name}_numerator", numerator, bits))
-                print(array(f"{problem.name}_denominator", denominator, bits), flush=True)
+            for name, indices in problem.arrays.items():
+                head = [problem.leading[name]] if name in problem.leading else []
+                print(array(name, head + [coefficients[i] for i in indices], bits), flush=True)
     print("\n#endif")
 
 

@@ -10,13 +10,20 @@
  * Throughout, w = sigmoid(-|z|) = e / (1 + e) with e = exp(-|z|).
  */
 
-/* e = exp(x) and the returned w = e / (1 + e) for x <= 0, both to be multiplied by *scale. */
+/*
+ * e = exp(x) and the returned w = e / (1 + e) for x <= 0, both to be multiplied by *scale. The
+ * quotient carries the rounding errors of 1 + e and of the division; in w = e (1 - w) they count
+ * only e times as much.
+ */
 MLP_INLINE mlp_vec MLP_REAL(sigmoid_tail)(mlp_vec x, mlp_vec *e, mlp_vec *scale) {
+    const mlp_vec one = v_set1(MLP_C(1));
     mlp_vec inside = v_max(v_set1(MLP_EXP_LOW), x);
     mlp_vec high, low;
     mlp_vec n = MLP_REAL(exp_reduce)(inside, &high, &low);
-    *e = MLP_REAL(exp_scaled)(n, high, MLP_REAL(exp_tail)(high, low), scale);
-    mlp_vec w = v_div(*e, v_add(v_set1(MLP_C(1)), *e));
+    mlp_vec tail = MLP_REAL(exp_tail)(high, low);
+    mlp_vec power = v_add(one, v_add(high, tail));
+    *e = v_mul(power, MLP_REAL(scaled_power)(n, scale));
+    mlp_vec w = v_div(*e, v_add(one, *e));
     return v_fnma(*e, w, *e);
 }
 
@@ -27,8 +34,7 @@ MLP_INLINE void MLP_REAL(vec_sigmoid)(mlp_vec z, mlp_vec *value, mlp_vec *deriva
     w = v_mul(w, scale);
     mlp_vec above = v_sub(v_set1(MLP_C(1)), w);
     *value = v_select(v_lt(z, v_zero()), w, above);
-    if (derivative)
-        *derivative = v_fnma(w, w, w);
+    if (derivative) *derivative = v_fnma(w, w, w);
 }
 
 /*
@@ -79,7 +85,8 @@ MLP_INLINE void MLP_REAL(vec_elu)(mlp_vec z, mlp_vec *value, mlp_vec *derivative
     *value = v_select(v_lt(z, zero), below, z);
     if (derivative) {
         mlp_vec scale;
-        mlp_vec e = MLP_REAL(exp_scaled)(n, high, tail, &scale);
+        mlp_vec power = v_add(v_set1(MLP_C(1)), v_add(high, tail));
+        mlp_vec e = v_mul(power, MLP_REAL(scaled_power)(n, &scale));
         e = v_mul(e, scale);
         *derivative = v_select(v_lt(zero, z), v_set1(MLP_C(1)), e);
     }
@@ -92,8 +99,8 @@ MLP_INLINE void MLP_REAL(vec_elu)(mlp_vec z, mlp_vec *value, mlp_vec *derivative
  */
 MLP_INLINE void MLP_REAL(gated)(mlp_vec z, mlp_vec magnitude, mlp_vec tail, mlp_vec scale,
                                 mlp_vec *value) {
-    mlp_vec below = v_mul(v_mul(v_neg(magnitude), tail), scale);
-    mlp_vec above = v_mul(z, v_sub(v_set1(MLP_C(1)), tail));
+    mlp_vec below = v_neg(v_mul(v_mul(magnitude, tail), scale));
+    mlp_vec above = v_fnma(magnitude, tail, z);
     *value = v_select(v_lt(z, v_zero()), below, above);
 }
 
@@ -129,14 +136,19 @@ MLP_INLINE void MLP_REAL(vec_gelu)(mlp_vec z, mlp_vec *value, mlp_vec *derivativ
     mlp_vec high, low, scale;
     mlp_vec n = MLP_REAL(exp_reduce)(v_mul(v_set1(MLP_C(-0.5)), square), &high, &low);
     low = v_fma(v_set1(MLP_C(-0.5)), square_low, low);
-    mlp_vec e = MLP_REAL(exp_scaled)(n, high, MLP_REAL(exp_tail)(high, low), &scale);
-    mlp_vec numerator = MLP_POLYNOMIAL(magnitude, gelu_numerator);
-    mlp_vec denominator = MLP_POLYNOMIAL(magnitude, gelu_denominator);
+    mlp_vec sum = v_add(high, MLP_REAL(exp_tail)(high, low));
+    mlp_vec power = MLP_REAL(scaled_power)(n, &scale);
+
+    mlp_vec numerator = MLP_POLYNOMIAL(magnitude, gelu_n);
+    mlp_vec rest = MLP_POLYNOMIAL(magnitude, gelu_m);
+    mlp_vec denominator = v_fma(magnitude, rest, v_add(numerator, numerator));
     mlp_vec ratio = v_div(numerator, denominator);
-    MLP_REAL(gated)(z, magnitude, v_mul(e, ratio), scale, value);
+    mlp_vec tail = v_mul(v_fma(sum, ratio, ratio), power);
+    MLP_REAL(gated)(z, magnitude, tail, scale, value);
     if (derivative) {
         mlp_vec slope = v_fnma(magnitude, v_set1(MLP_C(0.3989422804014327)), ratio);
-        MLP_REAL(gated_derivative)(z, v_mul(e, slope), scale, derivative);
+        slope = v_mul(v_fma(sum, slope, slope), power);
+        MLP_REAL(gated_derivative)(z, slope, scale, derivative);
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * elementwise_template.h - plain work on vectors: products, the sum of a row in a fixed order,
- * softmax's backward pass, the test for finite numbers.
+ * softmax's backward pass.
  *
  * Included once for each dtype, after simd.h.
  *
@@ -103,27 +103,4 @@ static void MLP_REAL(softmax_backward)(size_t n_rows, size_t n_columns, const vo
                                v_sub(v_load_tail(grad_output + j, tail), mean)));
         }
     }
-}
-
-static int MLP_REAL(all_finite)(size_t n, const void *values) {
-    /* 0 x is 0 for finite x and NaN for the others, and a sum keeps a NaN. Two sums, so that one
-     * addition need not wait for the other. */
-    const mlp_real *x = values;
-    const mlp_vec zero = v_zero();
-    mlp_vec even = zero, odd = zero;
-    size_t j = 0;
-    for (; j + 2 * MLP_LANES <= n; j += 2 * MLP_LANES) {
-        even = v_fma(zero, v_load(x + j), even);
-        odd = v_fma(zero, v_load(x + j + MLP_LANES), odd);
-    }
-    for (; j + MLP_LANES <= n; j += MLP_LANES)
-        even = v_fma(zero, v_load(x + j), even);
-    if (j < n) odd = v_fma(zero, v_load_tail(x + j, v_tail(n - j)), odd);
-
-    mlp_real sums[MLP_LANES];
-    v_store(sums, v_add(even, odd));
-    int finite = 1;
-    for (size_t lane = 0; lane < MLP_LANES; lane++)
-        finite &= sums[lane] == MLP_C(0);
-    return finite;
 }

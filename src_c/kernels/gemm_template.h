@@ -169,8 +169,8 @@ typedef struct MLP_REAL(product) {
     const mlp_real *b;
     size_t b_panel;  /* from panel to panel */
     size_t b_stride; /* from inner index to inner index */
-    int b_is_packed;
-    mlp_real *c; /* rows at distance n_columns */
+    int may_pack_b;  /* B is a matrix as it lies, and the scratch has room for its panels */
+    mlp_real *c;     /* rows at distance n_columns */
     int accumulate;
     const mlp_real *bias;   /* (n_columns) or NULL */
     const mlp_real *factor; /* (n_rows, n_columns) or NULL */
@@ -227,10 +227,9 @@ static void MLP_REAL(product_run)(const MLP_REAL(product) * p) {
     const size_t n_tiles = (p->n_rows + MLP_TILE_ROWS - 1) / MLP_TILE_ROWS;
     /* Copying B pays when several row tiles read it; copying A when several panels do, or when its
      * rows would throw each other out of the cache. */
-    const int pack_b = !p->b_is_packed && n_panels > 1 && n_tiles > 2;
-    const int pack_a = p->n_inner > 1 && n_tiles > 0 &&
-                       (n_panels > 3 || (p->n_inner >= 128 && n_panels > 0 &&
-                                         p->a_stride * sizeof(mlp_real) % MLP_ALIASING_BYTES == 0));
+    const int pack_b = p->may_pack_b && n_panels > 1 && n_tiles > 2;
+    const int rows_alias = p->a_stride * sizeof(mlp_real) % MLP_ALIASING_BYTES == 0;
+    const int pack_a = p->n_inner > 1 && (n_panels > 3 || (p->n_inner >= 128 && rows_alias));
     mlp_real *packed_a = p->scratch;
     mlp_real *packed_b = p->scratch + MLP_TILE_ROWS * MLP_PACKED_PITCH;
     MLP_REAL(tile) t;

@@ -2,7 +2,7 @@
 /*
  * instantiate.h - every kernel for one instruction set, both dtypes, and its two tables.
  *
- * Set before: MLP_ISA (the suffix of all names), MLP_ISA_ENUM, MLP_SIMD_<ISA>, MLP_TILE_ROWS,
+ * Set before: MLP_ISA (the suffix of all names), MLP_SIMD_<ISA>, MLP_TILE_ROWS,
  * MLP_TILE_VECS, MLP_FOR_EACH_TILE(use). The tile counts are literal lists because they become
  * function names.
  */

@@ -10,8 +10,6 @@
 #include "optimizer_template.h"
 
 const mlp_kernels MLP_REAL(mlp_kernels) = {
-    .isa = MLP_ISA_ENUM,
-    .dtype = MLP_DTYPE_BITS == 32 ? MLP_FLOAT32 : MLP_FLOAT64,
     .real_bytes = sizeof(mlp_real),
     .panel_width = MLP_PANEL,
     .tile_rows = MLP_TILE_ROWS,
@@ -25,7 +23,6 @@ const mlp_kernels MLP_REAL(mlp_kernels) = {
     .multiply = MLP_REAL(multiply),
     .softmax_backward = MLP_REAL(softmax_backward),
     .loss = MLP_REAL(loss),
-    .all_finite = MLP_REAL(all_finite),
     .sgd_step = MLP_REAL(sgd_step),
     .adam_step = MLP_REAL(adam_step),
 };

@@ -13,8 +13,7 @@
 #include "../kernels.h"
 
 MLP_TARGET_BEGIN("avx2,fma")
-#define MLP_ISA      avx2
-#define MLP_ISA_ENUM MLP_ISA_AVX2
+#define MLP_ISA avx2
 #define MLP_SIMD_AVX2
 #define MLP_TILE_ROWS          6 /* 6 x 2 accumulators + 2 of B + 1 of A: 15 of 16 registers */
 #define MLP_TILE_VECS          2

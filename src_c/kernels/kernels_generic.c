@@ -17,7 +17,6 @@
 #endif
 
 #define MLP_ISA       generic
-#define MLP_ISA_ENUM  MLP_ISA_GENERIC
 #define MLP_TILE_ROWS 4 /* 4 x 4 scalars, which a compiler can keep in registers anywhere */
 #define MLP_TILE_VECS 4
 #define MLP_FOR_EACH_TILE(use) \

@@ -12,8 +12,7 @@
 
 #include "../kernels.h"
 
-#define MLP_ISA      neon
-#define MLP_ISA_ENUM MLP_ISA_NEON
+#define MLP_ISA neon
 #define MLP_SIMD_NEON
 #define MLP_TILE_ROWS          12 /* 12 x 2 accumulators + 2 of B + 1 of A: 27 of 32 registers */
 #define MLP_TILE_VECS          2

@@ -61,7 +61,6 @@ static void MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, con
     p.b = is_packed ? layer->forward_panels : layer->weight;
     p.b_panel = is_packed ? layer->n_inputs * MLP_PANEL : MLP_PANEL;
     p.b_stride = is_packed ? MLP_PANEL : n_outputs;
-    p.b_is_packed = 1; /* panels, or so few rows that W is read just where it lies */
     p.c = z ? z : a;
     p.bias = layer->bias;
     p.activation = layer->activation;
@@ -85,7 +84,6 @@ static void MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_ro
     p.b = layer->backward_panels;
     p.b_panel = layer->n_outputs * MLP_PANEL;
     p.b_stride = MLP_PANEL;
-    p.b_is_packed = 1;
     p.c = dx;
     p.factor = d;
     p.scratch = scratch;
@@ -105,6 +103,7 @@ static void MLP_REAL(linear_backward_weight)(const mlp_linear *layer, size_t n_r
     p.b = dz;
     p.b_panel = MLP_PANEL;
     p.b_stride = layer->n_outputs;
+    p.may_pack_b = 1;
     p.c = (mlp_real *)grad_weight + begin * layer->n_outputs;
     p.accumulate = accumulate;
     p.scratch = scratch;

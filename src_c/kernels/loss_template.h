@@ -19,6 +19,13 @@ typedef struct mlp_loss_rows {
     double *row_values; /* NULL: not wanted */
 } mlp_loss_rows;
 
+/* Checked by the caller; if another thread changes the array meanwhile, the loss is wrong, but no
+ * read leaves the row. */
+MLP_INLINE size_t MLP_REAL(class_of)(const mlp_loss_rows *rows, size_t row) {
+    const size_t c = (size_t)rows->class_index[row];
+    return c < rows->n_columns ? c : rows->n_columns - 1;
+}
+
 /* What the derivatives of a row are multiplied by. */
 MLP_INLINE mlp_real MLP_REAL(row_scale)(const mlp_loss_rows *rows, size_t row) {
     const mlp_real *weight = rows->sample_weight;
@@ -76,7 +83,7 @@ MLP_INLINE void MLP_REAL(one_hot)(const mlp_loss_rows *rows, size_t row, size_t 
     for (size_t j = 0; j < n; j++)
         y[j] = MLP_C(0);
     for (size_t start = 0; start < begin + n; start += rows->n_columns, row++) {
-        const size_t hot = start + (size_t)rows->class_index[row];
+        const size_t hot = start + MLP_REAL(class_of)(rows, row);
         if (hot >= begin && hot < begin + n) y[hot - begin] = MLP_C(1);
     }
 }
@@ -269,7 +276,7 @@ static void MLP_REAL(cross_entropy_of_logits)(const mlp_loss_rows *rows) {
             const mlp_real *logits = z + i * n_columns, *y = NULL;
             size_t c = 0;
             if (rows->class_index != NULL)
-                c = (size_t)rows->class_index[row];
+                c = MLP_REAL(class_of)(rows, row);
             else
                 y = rows->target + row * n_columns;
             if (rows->row_values != NULL)
@@ -280,6 +287,15 @@ static void MLP_REAL(cross_entropy_of_logits)(const mlp_loss_rows *rows) {
                                                      MLP_REAL(row_scale)(rows, row),
                                                      gradient + i * n_columns);
         }
+    }
+}
+
+/* A row of weight 0 does not count: its gradient is 0 even where 0 times a derivative is NaN. */
+static void MLP_REAL(clear_rows)(const mlp_loss_rows *rows) {
+    for (size_t row = 0; row < rows->n_rows; row++) {
+        if (rows->sample_weight[row] != 0) continue;
+        for (size_t j = 0; j < rows->n_columns; j++)
+            rows->gradient[row * rows->n_columns + j] = 0;
     }
 }
 
@@ -301,4 +317,5 @@ static void MLP_REAL(loss)(const mlp_loss *loss, size_t n_columns, const mlp_bat
         MLP_REAL(cross_entropy_of_logits)(&rows);
     else
         MLP_REAL(elementwise_loss)(loss, &rows);
+    if (gradient != NULL && batch->sample_weight != NULL) MLP_REAL(clear_rows)(&rows);
 }

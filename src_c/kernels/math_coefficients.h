@@ -6,144 +6,81 @@
 /* The constant for the dtype of the inclusion. */
 #define MLP_PICK_f32(single, twice) single
 #define MLP_PICK_f64(single, twice) twice
-#define MLP_PICK(single, twice) V_(MLP_PICK)(single, twice)
+#define MLP_PICK(single, twice)     V_(MLP_PICK)(single, twice)
 
 /* ln 2 = high + low. */
 #define MLP_LN2_HIGH MLP_PICK(0x1.63p-1f, 0x1.62e42fefa4p-1)
-#define MLP_LN2_LOW MLP_PICK(-0x1.bd0106p-13f, -0x1.8432a1b0e2634p-43)
+#define MLP_LN2_LOW  MLP_PICK(-0x1.bd0106p-13f, -0x1.8432a1b0e2634p-43)
 
-#define MLP_LOG_SPLIT 1.5
+#define MLP_LOG_SPLIT  1.5
 #define MLP_TANH_SPLIT 0.625
 #define MLP_GELU_LIMIT MLP_PICK(0x1.ep+3f, 0x1.38p+5)
 
 /* (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2; error relative to e^r - 1; 2^-26.1. */
 static const float exp_terms_f32[5] = {
-    0x1.fffffep-2f,
-    0x1.5554bp-3f,
-    0x1.555716p-5f,
-    0x1.122792p-7f,
-    0x1.6b7342p-10f,
+    0x1.fffffep-2f, 0x1.5554bp-3f, 0x1.555716p-5f, 0x1.122792p-7f, 0x1.6b7342p-10f,
 };
 
 /* (log(1 + f) - f) / f^2 for MLP_LOG_SPLIT / 2 <= 1 + f <= MLP_LOG_SPLIT; 2^-27.59. */
 static const float log_terms_f32[9] = {
-    -0x1p-1f,
-    0x1.5555a4p-2f,
-    -0x1.000044p-2f,
-    0x1.99697p-3f,
-    -0x1.54eea6p-3f,
-    0x1.288552p-3f,
-    -0x1.0d964p-3f,
-    0x1.acb87ap-4f,
-    -0x1.716968p-5f,
+    -0x1p-1f,       0x1.5555a4p-2f, -0x1.000044p-2f, 0x1.99697p-3f,   -0x1.54eea6p-3f,
+    0x1.288552p-3f, -0x1.0d964p-3f, 0x1.acb87ap-4f,  -0x1.716968p-5f,
 };
 
 /* (tanh(x) / x - 1) / x^2 in x^2 for |x| <= MLP_TANH_SPLIT; 2^-27.71. */
 static const float tanh_terms_f32[5] = {
-    -0x1.555532p-2f,
-    0x1.110704p-3f,
-    -0x1.b838ap-5f,
-    0x1.5211c2p-6f,
-    -0x1.758f96p-8f,
+    -0x1.555532p-2f, 0x1.110704p-3f, -0x1.b838ap-5f, 0x1.5211c2p-6f, -0x1.758f96p-8f,
 };
 
-/* exp(a^2 / 2) Phi(-a) for 0 <= a <= MLP_GELU_LIMIT; 2^-25.27. */
-static const float gelu_numerator_f32[5] = {
-    0x1p-1f,
-    0x1.c11528p-2f,
-    0x1.779632p-3f,
-    0x1.4d353ep-5f,
-    0x1.0df0ep-8f,
+/* exp(a^2 / 2) Phi(-a) = n(a) / (2 n(a) + a m(a)) for 0 <= a <= MLP_GELU_LIMIT; 2^-25.25. */
+static const float gelu_n_f32[5] = {
+    0x1p-1f, 0x1.c0b9cap-2f, 0x1.770de2p-3f, 0x1.4c7d02p-5f, 0x1.0d17aap-8f,
 };
-static const float gelu_denominator_f32[6] = {
-    0x1p+0f,
-    0x1.acccc2p+0f,
-    0x1.34074ap+0f,
-    0x1.e12698p-2f,
-    0x1.a1a3c8p-4f,
-    0x1.52512ap-7f,
+static const float gelu_m_f32[5] = {
+    0x1.98845cp-1f, 0x1.abfa94p-1f, 0x1.8d538ap-2f, 0x1.7f1a04p-4f, 0x1.5140eap-7f,
 };
 
 /* (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2; error relative to e^r - 1; 2^-55.53. */
 static const double exp_terms_f64[10] = {
-    0x1.0000000000005p-1,
-    0x1.555555555554p-3,
-    0x1.5555555552118p-5,
-    0x1.11111111173ddp-7,
-    0x1.6c16c17f2b67bp-10,
-    0x1.a01a017edfc33p-13,
-    0x1.a019a6acac4d1p-16,
-    0x1.71de7185cc861p-19,
-    0x1.28a28470b5fcdp-22,
-    0x1.ae90092fb5846p-26,
+    0x1.0000000000005p-1,  0x1.555555555554p-3,   0x1.5555555552118p-5,  0x1.11111111173ddp-7,
+    0x1.6c16c17f2b67bp-10, 0x1.a01a017edfc33p-13, 0x1.a019a6acac4d1p-16, 0x1.71de7185cc861p-19,
+    0x1.28a28470b5fcdp-22, 0x1.ae90092fb5846p-26,
 };
 
 /* (log(1 + f) - f) / f^2 for MLP_LOG_SPLIT / 2 <= 1 + f <= MLP_LOG_SPLIT; 2^-56.73. */
 static const double log_terms_f64[20] = {
-    -0x1.ffffffffffffbp-2,
-    0x1.55555555555c4p-2,
-    -0x1.0000000000dcbp-2,
-    0x1.999999998962bp-3,
-    -0x1.55555553fd927p-3,
-    0x1.24924929fb47fp-3,
-    -0x1.000000780f7d4p-3,
-    0x1.c71c70ebc585ep-4,
-    -0x1.99996e06d65ap-4,
-    0x1.745ce3af75d86p-4,
-    -0x1.555983f36ebe1p-4,
-    0x1.3b1ff32834a35p-4,
-    -0x1.2463b0b597e41p-4,
-    0x1.1011a2bcf31d8p-4,
-    -0x1.fff096193986ap-5,
-    0x1.f2acb0f5a93b9p-5,
-    -0x1.e9a31e3062ce2p-5,
-    0x1.9fa031bbaf0aep-5,
-    -0x1.e0c70d3b2c0c2p-6,
-    0x1.07e00848f986p-7,
+    -0x1.ffffffffffffbp-2, 0x1.55555555555c4p-2, -0x1.0000000000dcbp-2, 0x1.999999998962bp-3,
+    -0x1.55555553fd927p-3, 0x1.24924929fb47fp-3, -0x1.000000780f7d4p-3, 0x1.c71c70ebc585ep-4,
+    -0x1.99996e06d65ap-4,  0x1.745ce3af75d86p-4, -0x1.555983f36ebe1p-4, 0x1.3b1ff32834a35p-4,
+    -0x1.2463b0b597e41p-4, 0x1.1011a2bcf31d8p-4, -0x1.fff096193986ap-5, 0x1.f2acb0f5a93b9p-5,
+    -0x1.e9a31e3062ce2p-5, 0x1.9fa031bbaf0aep-5, -0x1.e0c70d3b2c0c2p-6, 0x1.07e00848f986p-7,
 };
 
 /* (tanh(x) / x - 1) / x^2 in x^2 for |x| <= MLP_TANH_SPLIT; 2^-56.45. */
 static const double tanh_terms_f64[11] = {
-    -0x1.55555555554ffp-2,
-    0x1.111111110aca1p-3,
-    -0x1.ba1ba1b5049ebp-5,
-    0x1.664f477a98c13p-6,
-    -0x1.226e162600a06p-7,
-    0x1.d6cf2761f0b5ep-9,
-    -0x1.7d689ce09f7f3p-10,
-    0x1.3365ece395dc7p-11,
-    -0x1.df545ca2ea753p-13,
-    0x1.438ec3e0f8471p-14,
-    -0x1.0da2cf1bd494cp-16,
+    -0x1.55555555554ffp-2,  0x1.111111110aca1p-3,  -0x1.ba1ba1b5049ebp-5,  0x1.664f477a98c13p-6,
+    -0x1.226e162600a06p-7,  0x1.d6cf2761f0b5ep-9,  -0x1.7d689ce09f7f3p-10, 0x1.3365ece395dc7p-11,
+    -0x1.df545ca2ea753p-13, 0x1.438ec3e0f8471p-14, -0x1.0da2cf1bd494cp-16,
 };
 
-/* exp(a^2 / 2) Phi(-a) for 0 <= a <= MLP_GELU_LIMIT; 2^-55.56. */
-static const double gelu_numerator_f64[11] = {
+/* exp(a^2 / 2) Phi(-a) = n(a) / (2 n(a) + a m(a)) for 0 <= a <= MLP_GELU_LIMIT; 2^-58.18. */
+static const double gelu_n_f64[11] = {
     0x1p-1,
-    0x1.a7c7777fb918dp-1,
-    0x1.5bc65172daa34p-1,
-    0x1.6da27c17bfd48p-2,
-    0x1.0e261c7a7abffp-3,
-    0x1.23ce5996bc9cbp-5,
-    0x1.d20d281dc71fcp-8,
-    0x1.10067e6b549c6p-10,
-    0x1.bdf65a0588c11p-14,
-    0x1.d2dc36077c05p-18,
-    0x1.dfd8d56994a4ap-23,
+    0x1.a7eb896628fa8p-1,
+    0x1.5bfe9b65f4239p-1,
+    0x1.6df9598bc15ecp-2,
+    0x1.0e7b4a00efe92p-3,
+    0x1.244237b1b7fc5p-5,
+    0x1.d2ef0b107b5fap-8,
+    0x1.10a44e73ed93dp-10,
+    0x1.bf28557ef34d6p-14,
+    0x1.d454d93c272f6p-18,
+    0x1.e1a0a46eebdd7p-23,
 };
-static const double gelu_denominator_f64[12] = {
-    0x1p+0,
-    0x1.3a04d08f2d65bp+1,
-    0x1.68702736a51f1p+1,
-    0x1.0007c47115c3cp+1,
-    0x1.f56583cc2ef75p-1,
-    0x1.644b714b5141ep-2,
-    0x1.783c6847e2151p-4,
-    0x1.286716f4e640fp-6,
-    0x1.57380803c6408p-9,
-    0x1.180d8042e5d2ep-12,
-    0x1.248fadb0877e3p-16,
-    0x1.2cb313a409055p-21,
+static const double gelu_m_f64[11] = {
+    0x1.9884533d43652p-1,  0x1.7536c4908b634p+0,  0x1.497021d8c4087p+0,  0x1.6ea56b19ce5f1p-1,
+    0x1.1bae1eed58b5ep-2,  0x1.3e75cfa3d3193p-4,  0x1.06e315563dce9p-6,  0x1.3c0d24a64ac04p-9,
+    0x1.0a2b27433d46bp-12, 0x1.1df530e5aa073p-16, 0x1.2dd0b6631ffa1p-21,
 };
 
 #endif

@@ -24,36 +24,71 @@ MLP_INLINE mlp_vec MLP_REAL(sgd_update)(const mlp_optimizer *optimizer, mlp_vec 
     return v_fnma(v_set1((mlp_real)optimizer->learning_rate), g, p);
 }
 
-static void MLP_REAL(sgd_step)(const mlp_optimizer *optimizer, size_t n, void *parameters,
-                               const void *gradients, void *velocity) {
-    mlp_real *p = parameters, *momentum_buffer = velocity;
-    const mlp_real *g = gradients;
-    mlp_vec v;
+/* 0 where x is finite, NaN elsewhere, added to what was found so far. */
+MLP_INLINE mlp_vec MLP_REAL(note_not_finite)(mlp_vec x, mlp_vec found) {
+    return v_fma(v_zero(), x, found);
+}
+
+/* The same for the lanes of a tail: the others may hold 0 / 0. */
+MLP_INLINE mlp_vec MLP_REAL(note_tail_not_finite)(mlp_vec x, mlp_tail tail, mlp_vec found) {
+    mlp_real lanes[MLP_LANES];
+    v_store(lanes, x);
+    return MLP_REAL(note_not_finite)(v_load_tail(lanes, tail), found);
+}
+
+MLP_INLINE int MLP_REAL(found_none)(mlp_vec found) {
+    mlp_real lanes[MLP_LANES];
+    v_store(lanes, found);
+    int none = 1;
+    for (size_t lane = 0; lane < MLP_LANES; lane++)
+        none &= lanes[lane] == MLP_C(0);
+    return none;
+}
+
+/* LANES parameters, or those of a tail. */
+MLP_INLINE mlp_vec MLP_REAL(sgd_lanes)(const mlp_optimizer *optimizer, int store, int whole,
+                                       mlp_tail tail, mlp_real *p, const mlp_real *g,
+                                       mlp_real *velocity, mlp_vec found) {
+    mlp_vec v = v_zero();
+    if (velocity != NULL) v = whole ? v_load(velocity) : v_load_tail(velocity, tail);
+    const mlp_vec updated = MLP_REAL(sgd_update)(
+        optimizer, whole ? v_load(p) : v_load_tail(p, tail),
+        whole ? v_load(g) : v_load_tail(g, tail), velocity != NULL ? &v : NULL);
+    if (!store)
+        return whole ? MLP_REAL(note_not_finite)(updated, found)
+                     : MLP_REAL(note_tail_not_finite)(updated, tail, found);
+    if (whole)
+        v_store(p, updated);
+    else
+        v_store_tail(p, tail, updated);
+    if (velocity == NULL) return found;
+    if (whole)
+        v_store(velocity, v);
+    else
+        v_store_tail(velocity, tail, v);
+    return found;
+}
+
+MLP_INLINE int MLP_REAL(sgd_pass)(const mlp_optimizer *optimizer, int store, size_t n, mlp_real *p,
+                                  const mlp_real *g, mlp_real *velocity) {
+    mlp_vec found = v_zero();
+    mlp_tail tail = v_tail(MLP_LANES);
     size_t j = 0;
-    if (momentum_buffer == NULL) {
-        for (; j + MLP_LANES <= n; j += MLP_LANES)
-            v_store(p + j, MLP_REAL(sgd_update)(optimizer, v_load(p + j), v_load(g + j), NULL));
-        if (j < n) {
-            const mlp_tail tail = v_tail(n - j);
-            v_store_tail(p + j, tail,
-                         MLP_REAL(sgd_update)(optimizer, v_load_tail(p + j, tail),
-                                              v_load_tail(g + j, tail), NULL));
-        }
-        return;
-    }
-    for (; j + MLP_LANES <= n; j += MLP_LANES) {
-        v = v_load(momentum_buffer + j);
-        v_store(p + j, MLP_REAL(sgd_update)(optimizer, v_load(p + j), v_load(g + j), &v));
-        v_store(momentum_buffer + j, v);
-    }
+    for (; j + MLP_LANES <= n; j += MLP_LANES)
+        found = MLP_REAL(sgd_lanes)(optimizer, store, 1, tail, p + j, g + j,
+                                    velocity != NULL ? velocity + j : NULL, found);
     if (j < n) {
-        const mlp_tail tail = v_tail(n - j);
-        v = v_load_tail(momentum_buffer + j, tail);
-        v_store_tail(p + j, tail,
-                     MLP_REAL(sgd_update)(optimizer, v_load_tail(p + j, tail),
-                                          v_load_tail(g + j, tail), &v));
-        v_store_tail(momentum_buffer + j, tail, v);
+        tail = v_tail(n - j);
+        found = MLP_REAL(sgd_lanes)(optimizer, store, 0, tail, p + j, g + j,
+                                    velocity != NULL ? velocity + j : NULL, found);
     }
+    return MLP_REAL(found_none)(found);
+}
+
+static int MLP_REAL(sgd_step)(const mlp_optimizer *optimizer, int store, size_t n, void *parameters,
+                              const void *gradients, void *velocity) {
+    return store ? MLP_REAL(sgd_pass)(optimizer, 1, n, parameters, gradients, velocity)
+                 : MLP_REAL(sgd_pass)(optimizer, 0, n, parameters, gradients, velocity);
 }
 
 /*
@@ -84,9 +119,52 @@ MLP_INLINE mlp_vec MLP_REAL(adam_update)(const mlp_adam_constants *c, int decoup
     return v_fnma(c->step_size, v_div(*m, root), p);
 }
 
-static void MLP_REAL(adam_step)(const mlp_optimizer *optimizer, double step_size,
-                                double root_correction, size_t n, void *parameters,
-                                const void *gradients, void *first_moment, void *second_moment) {
+MLP_INLINE mlp_vec MLP_REAL(adam_lanes)(const mlp_adam_constants *c, int decoupled, int store,
+                                        int whole, mlp_tail tail, mlp_real *p, const mlp_real *g,
+                                        mlp_real *first, mlp_real *second, mlp_vec found) {
+    mlp_vec m = whole ? v_load(first) : v_load_tail(first, tail);
+    mlp_vec v = whole ? v_load(second) : v_load_tail(second, tail);
+    const mlp_vec updated =
+        MLP_REAL(adam_update)(c, decoupled, whole ? v_load(p) : v_load_tail(p, tail),
+                              whole ? v_load(g) : v_load_tail(g, tail), &m, &v);
+    if (!store) {
+        found = whole ? MLP_REAL(note_not_finite)(v, found)
+                      : MLP_REAL(note_tail_not_finite)(v, tail, found);
+        return whole ? MLP_REAL(note_not_finite)(updated, found)
+                     : MLP_REAL(note_tail_not_finite)(updated, tail, found);
+    }
+    if (whole) {
+        v_store(p, updated);
+        v_store(first, m);
+        v_store(second, v);
+    } else {
+        v_store_tail(p, tail, updated);
+        v_store_tail(first, tail, m);
+        v_store_tail(second, tail, v);
+    }
+    return found;
+}
+
+MLP_INLINE int MLP_REAL(adam_pass)(const mlp_adam_constants *c, int decoupled, int store, size_t n,
+                                   mlp_real *p, const mlp_real *g, mlp_real *first,
+                                   mlp_real *second) {
+    mlp_vec found = v_zero();
+    mlp_tail tail = v_tail(MLP_LANES);
+    size_t j = 0;
+    for (; j + MLP_LANES <= n; j += MLP_LANES)
+        found = MLP_REAL(adam_lanes)(c, decoupled, store, 1, tail, p + j, g + j, first + j,
+                                     second + j, found);
+    if (j < n) {
+        tail = v_tail(n - j);
+        found = MLP_REAL(adam_lanes)(c, decoupled, store, 0, tail, p + j, g + j, first + j,
+                                     second + j, found);
+    }
+    return MLP_REAL(found_none)(found);
+}
+
+static int MLP_REAL(adam_step)(const mlp_optimizer *optimizer, double step_size,
+                               double root_correction, int store, size_t n, void *parameters,
+                               const void *gradients, void *first_moment, void *second_moment) {
     const int decoupled = optimizer->kind == MLP_ADAMW;
     const double decay = decoupled ? 1.0 - optimizer->learning_rate * optimizer->weight_decay
                                    : optimizer->weight_decay;
@@ -100,26 +178,8 @@ static void MLP_REAL(adam_step)(const mlp_optimizer *optimizer, double step_size
         .step_size = v_set1((mlp_real)step_size),
         .root_correction = v_set1((mlp_real)root_correction),
     };
-    mlp_real *p = parameters, *first = first_moment, *second = second_moment;
-    const mlp_real *g = gradients;
-    mlp_vec m, v;
-    size_t j = 0;
-    for (; j + MLP_LANES <= n; j += MLP_LANES) {
-        m = v_load(first + j);
-        v = v_load(second + j);
-        v_store(p + j,
-                MLP_REAL(adam_update)(&constants, decoupled, v_load(p + j), v_load(g + j), &m, &v));
-        v_store(first + j, m);
-        v_store(second + j, v);
-    }
-    if (j < n) {
-        const mlp_tail tail = v_tail(n - j);
-        m = v_load_tail(first + j, tail);
-        v = v_load_tail(second + j, tail);
-        v_store_tail(p + j, tail,
-                     MLP_REAL(adam_update)(&constants, decoupled, v_load_tail(p + j, tail),
-                                           v_load_tail(g + j, tail), &m, &v));
-        v_store_tail(first + j, tail, m);
-        v_store_tail(second + j, tail, v);
-    }
+    return store ? MLP_REAL(adam_pass)(&constants, decoupled, 1, n, parameters, gradients,
+                                       first_moment, second_moment)
+                 : MLP_REAL(adam_pass)(&constants, decoupled, 0, n, parameters, gradients,
+                                       first_moment, second_moment);
 }

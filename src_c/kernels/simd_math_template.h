@@ -10,30 +10,36 @@
 #include "math_coefficients.h"
 
 /* Beyond these e^x, and z e^z with it, is 0 or infinite. */
-#define MLP_EXP_LOW MLP_PICK(-110.0f, -760.0)
+#define MLP_EXP_LOW  MLP_PICK(-110.0f, -760.0)
 #define MLP_EXP_HIGH MLP_PICK(90.0f, 711.0)
 /* 2^n is normal between these; far from the denormals above the third. */
-#define MLP_EXPONENT_LOW MLP_PICK(-126.0f, -1022.0)
+#define MLP_EXPONENT_LOW  MLP_PICK(-126.0f, -1022.0)
 #define MLP_EXPONENT_HIGH MLP_PICK(127.0f, 1023.0)
 #define MLP_EXPONENT_SAFE MLP_PICK(-100.0f, -960.0)
 /* 2^64 lifts every denormal into the normal range. */
 #define MLP_SMALLEST_NORMAL MLP_PICK(FLT_MIN, DBL_MIN)
 
-/* c[0] + c[1] x + ... as two interleaved chains in x^2: half the latency of Horner's one. */
+/*
+ * c[0] + x (c[1] + c[2] x + ...), the bracket as two interleaved chains in x^2: half the latency of
+ * Horner's one, while the rounding errors of the two count only x times as much as the last.
+ */
 MLP_INLINE mlp_vec MLP_REAL(polynomial)(mlp_vec x, const mlp_real *c, int n_terms) {
-    mlp_vec x2 = v_mul(x, x);
+    const mlp_vec x2 = v_mul(x, x);
     mlp_vec last = v_set1(c[n_terms - 1]);
     mlp_vec other = v_set1(c[n_terms - 2]);
     int i;
     MLP_UNROLL
-    for (i = n_terms - 3; i > 0; i -= 2) {
+    for (i = n_terms - 3; i > 1; i -= 2) {
         last = v_fma(last, x2, v_set1(c[i]));
         other = v_fma(other, x2, v_set1(c[i - 1]));
     }
-    if (n_terms % 2 == 0)
-        return v_fma(last, x, other);
-    last = v_fma(last, x2, v_set1(c[0]));
-    return v_fma(other, x, last);
+    if (n_terms % 2 == 0) {
+        last = v_fma(last, x2, v_set1(c[1]));
+        last = v_fma(other, x, last);
+    } else {
+        last = v_fma(last, x, other);
+    }
+    return v_fma(last, x, v_set1(c[0]));
 }
 
 #undef MLP_POLYNOMIAL
@@ -58,13 +64,6 @@ MLP_INLINE mlp_vec MLP_REAL(exp_tail)(mlp_vec high, mlp_vec low) {
     return v_fma(v_mul(r, r), p, low);
 }
 
-MLP_INLINE mlp_vec MLP_REAL(exp_sum)(mlp_vec high, mlp_vec tail) {
-    const mlp_vec one = v_set1(MLP_C(1));
-    mlp_vec sum = v_add(one, high);
-    mlp_vec lost = v_add(v_sub(one, sum), high);
-    return v_add(sum, v_add(lost, tail));
-}
-
 /*
  * e^x for every x: e^r 2^n. Two factors make up 2^n, since one cannot reach the denormals or the
  * last binade; the first product is exact, so a denormal is rounded once.
@@ -78,21 +77,20 @@ MLP_INLINE mlp_vec MLP_REAL(vec_exp)(mlp_vec x) {
     n_normal = v_max(v_set1(MLP_EXPONENT_LOW), n_normal);
     mlp_vec n_rest = v_sub(n, n_normal);
     mlp_vec tail = MLP_REAL(exp_tail)(high, low);
-    mlp_vec power = MLP_REAL(exp_sum)(high, tail);
+    mlp_vec power = v_add(v_set1(MLP_C(1)), v_add(high, tail));
     return v_mul(v_mul(power, v_pow2(n_rest)), v_pow2(n_normal));
 }
 
 /*
- * e^r 2^n for n <= 0, as the returned value times *scale; scale is 1 unless the product comes near
- * the denormals. A caller that has more factors multiplies by scale last, and so rounds to a
- * denormal once.
+ * 2^n for n <= 0, as the returned value times *scale; scale is 1 unless 2^n comes near the
+ * denormals. A caller multiplies by scale last, after all other factors, and so rounds to a denormal
+ * once.
  */
-MLP_INLINE mlp_vec MLP_REAL(exp_scaled)(mlp_vec n, mlp_vec high, mlp_vec tail, mlp_vec *scale) {
+MLP_INLINE mlp_vec MLP_REAL(scaled_power)(mlp_vec n, mlp_vec *scale) {
     mlp_vec n_normal = v_max(v_set1(MLP_EXPONENT_SAFE), n);
     mlp_vec n_rest = v_sub(n, n_normal);
     *scale = v_pow2(n_rest);
-    mlp_vec power = MLP_REAL(exp_sum)(high, tail);
-    return v_mul(power, v_pow2(n_normal));
+    return v_pow2(n_normal);
 }
 
 /* e^r 2^n - 1. Where the two nearly cancel, 2^n high + (2^n - 1) is exact. */

@@ -45,13 +45,23 @@ def test_explain_takes_one_activation_for_the_hidden_layers(capsys):
     assert capsys.readouterr().out.strip() == net.explain("huber").strip()
 
 
+def test_explain_takes_the_activation_of_a_net_with_one_layer(capsys):
+    net_arguments = ["--sizes", "2,1", "--activations", "sigmoid", "--loss", "bce"]
+    assert main(["explain", *net_arguments]) == 0
+    net = mlpcore.MLP([2, 1], activations=["sigmoid"])
+    assert capsys.readouterr().out.strip() == net.explain("bce").strip()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "command"),
         (["train"], "train"),
         (["explain", "--activations", "relu"], "--sizes"),
-        (["explain", "--sizes", "2,x", "--activations", "relu"], "2,x"),
+        (
+            ["explain", "--sizes", "2,x", "--activations", "relu"],
+            "expected sizes like 2,20,5, got '2,x'",
+        ),
         (["explain", "--sizes", "2", "--activations", "relu"], "sizes"),
         (["explain", "--sizes", "2,3,1", "--activations", "relu,sine"], "sine"),
         (["explain", "--sizes", "2,1", "--activations", "relu", "--loss", "bce"], "sigmoid"),

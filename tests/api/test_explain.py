@@ -217,6 +217,13 @@ def test_fused_pairs_are_told():
         assert ("are one step" in text) is is_fused
 
 
+@pytest.mark.parametrize(("loss", "output"), PAIRS, ids=repr)
+def test_table_names_the_loss_as_every_function_takes_it(loss, output):
+    name = tables(make_net(2, output).explain(loss))[0][-1][0]
+    assert name == loss.name
+    assert losses.NAMED[name].name == name
+
+
 def test_conventions_are_told():
     text = unwrapped(mlpcore.MLP([2, 3, 4], ["relu", "identity"]).explain("l1"))
     assert "The derivative of relu at 0 is 0" in text

@@ -26,8 +26,7 @@ static void test_tokens(void) {
 static void test_alignment(void) {
     MLP_ALIGNED(MLP_ALIGNMENT) char scratch[3] = {1, 2, 3};
     CHECK((uintptr_t)scratch % MLP_ALIGNMENT == 0);
-    const char *MLP_RESTRICT aligned = MLP_ASSUME_ALIGNED(scratch, MLP_ALIGNMENT);
-    CHECK(aligned[2] == 3);
+    CHECK(scratch[2] == 3);
 }
 
 static void test_unroll(void) {
@@ -37,7 +36,6 @@ static void test_unroll(void) {
         total += i;
     }
     CHECK(total == 120);
-    CHECK(MLP_LIKELY(total == 120) && !MLP_UNLIKELY(total != 120));
 }
 
 static void test_assert(void) {

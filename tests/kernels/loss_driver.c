@@ -67,14 +67,13 @@ void driver_loss(int dtype, int kind, double parameter, size_t n_columns, size_t
         ->loss(&b.loss, n_columns, &b.batch, prediction, factor, gradient, row_values);
 }
 
-int driver_loss_evaluate(int dtype, int kind, int reduction, double parameter, size_t n_columns,
-                         size_t n_samples, const void *target, const int64_t *class_index,
-                         const void *sample_weight, const void *prediction, void *gradient,
-                         double *value) {
+void driver_loss_evaluate(int dtype, int kind, int reduction, double parameter, size_t n_columns,
+                          size_t n_samples, const void *target, const int64_t *class_index,
+                          const void *sample_weight, const void *prediction, void *gradient,
+                          double *value) {
     const driver_batch b =
         make_batch(kind, reduction, parameter, n_samples, target, class_index, sample_weight);
-    return (int)mlp_loss_evaluate((mlp_dtype)dtype, &b.loss, n_columns, &b.batch, prediction,
-                                  gradient, value);
+    mlp_loss_evaluate((mlp_dtype)dtype, &b.loss, n_columns, &b.batch, prediction, gradient, value);
 }
 
 double driver_loss_factor(int dtype, int kind, int reduction, size_t n_columns, size_t n_samples,
@@ -96,10 +95,6 @@ void driver_multiply(int dtype, size_t n, const void *da, const void *d, void *d
 void driver_softmax_backward(int dtype, size_t n_rows, size_t n_columns, const void *p,
                              const void *da, void *dz) {
     mlp_kernels_selected((mlp_dtype)dtype)->softmax_backward(n_rows, n_columns, p, da, dz);
-}
-
-int driver_all_finite(int dtype, size_t n, const void *values) {
-    return mlp_kernels_selected((mlp_dtype)dtype)->all_finite(n, values);
 }
 
 /* options: learning_rate, weight_decay, momentum, nesterov, beta1, beta2, epsilon. Returns the

@@ -20,6 +20,7 @@ CASES = {
     "deep": ([5] + [19] * 9 + [2], ["silu"] * 9 + ["softplus"], "huber", 77),
     "wide": ([600, 530, 3], ["elu", "identity"], "log_cosh", 70),
     "tall": ([3, 40, 2], ["leaky_relu", "identity"], "mse", 2600),
+    "blocks": ([40, 60, 3], ["tanh", "softmax"], "cross_entropy", 2100),
     "threads": ([257, 300, 129], ["relu", "sigmoid"], "l1", 333),
 }
 

@@ -25,37 +25,52 @@ def test_the_guard_page_is_real():
     assert child.returncode == -signal.SIGSEGV
 
 
+LAST_LAYERS = [("identity", "mse"), ("softmax", "cross_entropy"), ("sigmoid", "bce")]
+
+
+def check_every_array(net, n_rows, loss, rng):
+    """Forward, records, backward and the loss alone, on arrays that all end at a guard page."""
+    dtype = str(net.dtype)
+    parameters = guarded(net.parameters)
+    x = guarded(rng.normal(size=(n_rows, net.sizes[0])).astype(dtype))
+    y = guarded(rng.uniform(size=(n_rows, net.sizes[-1])).astype(dtype))
+    weight = guarded(rng.uniform(0.5, 2, size=n_rows).astype(dtype))
+    kernel = mlpcore._validation.as_loss(net, loss)
+    z, a, d, ga, gz = ([guarded_empty((n_rows, n), dtype) for n in net.sizes[1:]] for _ in range(5))
+    out = guarded_empty((n_rows, net.sizes[-1]), dtype)
+    net._forward_rows(x, out, 1)
+    net._forward_records(parameters, x, z, a, d, 1)
+    assert np.array_equal(out, a[-1])
+    flat, grad_x = guarded_empty(parameters.shape, dtype), guarded_empty(x.shape, dtype)
+    net._backward_records(parameters, x, z, a, d, None, kernel, y, weight, flat, grad_x, ga, gz, 1)
+    assert np.all(np.isfinite(flat))
+    assert np.any(flat)
+    again = guarded_empty(parameters.shape, dtype)
+    net._value_and_grad(x, y, weight, kernel, again, None, 1)
+    assert np.array_equal(flat, again)
+    gradient = guarded_empty((n_rows, net.sizes[-1]), dtype)
+    kernel._evaluate(a[-1], y, weight, gradient)
+    assert np.any(gradient)
+
+
 @pytest.mark.parametrize("n_rows", [1, 2, 13, 14, 15, 29])
-def test_every_array_of_a_step_ends_at_a_guard_page(isa, dtype, n_rows):
+@pytest.mark.parametrize("bias", [True, False])
+def test_every_array_of_a_step_ends_at_a_guard_page(isa, dtype, n_rows, bias):
     rng = np.random.default_rng(n_rows)
     for width in WIDTHS:
-        for last, loss in (("identity", "mse"), ("softmax", "cross_entropy"), ("sigmoid", "bce")):
+        for last, loss in LAST_LAYERS:
             if width == 1 and last == "softmax":
                 continue  # a softmax of one is constant: all gradients are 0 and prove nothing
-            net = mlpcore.MLP([width, width + 1, width], ["gelu", last], dtype=dtype, seed=0)
-            parameters = guarded(net.parameters)
-            x = guarded(rng.normal(size=(n_rows, width)).astype(dtype))
-            y = guarded(rng.uniform(size=(n_rows, width)).astype(dtype))
-            weight = guarded(rng.uniform(0.5, 2, size=n_rows).astype(dtype))
-            kernel = mlpcore._validation.as_loss(net, loss)
-            sizes = net.sizes[1:]
-            z, a, d, ga, gz = ([guarded_empty((n_rows, n), dtype) for n in sizes] for _ in range(5))
-            out = guarded_empty((n_rows, width), dtype)
-            net._forward_rows(x, out, 1)
-            net._forward_records(parameters, x, z, a, d, 1)
-            assert np.array_equal(out, a[-1])
-            flat, grad_x = guarded_empty(parameters.shape, dtype), guarded_empty(x.shape, dtype)
-            net._backward_records(
-                parameters, x, z, a, d, None, kernel, y, weight, flat, grad_x, ga, gz, 1
-            )
-            assert np.all(np.isfinite(flat))
-            assert np.any(flat)
-            again = guarded_empty(parameters.shape, dtype)
-            net._value_and_grad(x, y, weight, kernel, again, None, 1)
-            assert np.array_equal(flat, again)
-            gradient = guarded_empty((n_rows, width), dtype)
-            kernel.evaluate(a[-1], y, weight, gradient)
-            assert np.any(gradient)
+            sizes = [width, width + 1, width]
+            net = mlpcore.MLP(sizes, ["gelu", last], dtype=dtype, seed=0, bias=bias)
+            check_every_array(net, n_rows, loss, rng)
+
+
+def test_weights_that_are_packed_end_at_a_guard_page(isa, dtype):
+    rng = np.random.default_rng(0)
+    for width in (33, 65, 70):
+        net = mlpcore.MLP([width, width + 1, width], ["tanh", "identity"], dtype=dtype, bias=False)
+        check_every_array(net, 150, "mse", rng)
 
 
 def test_the_optimizers_stop_at_the_end(isa, dtype):
@@ -67,7 +82,7 @@ def test_the_optimizers_stop_at_the_end(isa, dtype):
             if not isinstance(optimizer, mlpcore.SGD):
                 optimizer.second_moment = guarded(np.zeros(net.parameters.shape, dtype))
             before = net.parameters.copy()
-            optimizer.apply(net, gradients, 1)
+            optimizer._apply(net, gradients, 1)
             assert np.all(net.parameters != before)
 
 

@@ -136,3 +136,34 @@ def test_bias_correction_at_any_step(isa, dtype, step):
     got = optimizer_step(isa, "adam", parameters, gradient, (first, second), options, step)
     assert got == t
     np.testing.assert_allclose(parameters, [-0.25], rtol=1000 * np.finfo(dtype).eps)
+
+
+@each_isa
+@each_dtype
+@each_case
+def test_an_update_that_would_not_be_finite_is_not_made(isa, dtype, case):
+    kind, options = case
+    for n in (1, 7, 8, 9, 16, 17, 33, 70_001):
+        for place in {0, n // 2, n - 1}:
+            for bad in (np.nan, np.inf, -np.inf):
+                parameters = guarded(np.ones(n, dtype))
+                moments = moments_of(kind, options, n, dtype)
+                gradient = np.ones(n, dtype)
+                gradient[place] = bad
+                step = optimizer_step(
+                    isa, kind, parameters, guarded(gradient), moments, options, 0, n_threads=2
+                )
+                assert step == 0
+                assert np.all(parameters == 1)
+                assert all(moment is None or not np.any(moment) for moment in moments)
+
+
+@each_isa
+@each_dtype
+def test_a_finite_gradient_may_overflow_too(isa, dtype):
+    largest = np.finfo(dtype).max
+    parameters, gradient = guarded(np.full(5, -largest)), guarded(np.full(5, largest))
+    parameters, gradient = parameters.astype(dtype), gradient.astype(dtype)
+    step = optimizer_step(isa, "sgd", parameters, gradient, [None, None], {"learning_rate": 1.0}, 0)
+    assert step == 0
+    assert np.all(parameters == -largest)

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* forward.c - a batch through a net and nothing kept: a task takes a strip of rows to the end. */
+#include "network.h"
+
+typedef struct forward_region {
+    mlp_workspace *workspace;
+    size_t n_rows;
+    const void *x;
+    void *y;
+} forward_region;
+
+static void forward_task(void *context, size_t task, size_t worker) {
+    const forward_region *region = context;
+    mlp_workspace *w = region->workspace;
+    const mlp_network *net = w->network;
+    const mlp_kernels *kernels = w->needs.kernels;
+    const size_t first = task * w->needs.strip_rows;
+    const size_t n_rows = mlp_smaller(w->needs.strip_rows, region->n_rows - first);
+    const size_t buffer = w->needs.strip_rows * net->widest;
+    void *scratch = (unsigned char *)w->scratch + worker * w->scratch_bytes;
+    const void *input = mlp_const_at(kernels, region->x, first * net->layers[0].n_inputs);
+    for (size_t l = 0; l < net->n_layers; l++) {
+        void *output = l + 1 == net->n_layers
+                           ? mlp_at(kernels, region->y, first * net->layers[l].n_outputs)
+                           : mlp_at(kernels, w->strips, (2 * worker + l % 2) * buffer);
+        kernels->linear_forward(&w->linears[l], n_rows, input, NULL, output, NULL, scratch);
+        input = output;
+    }
+}
+
+mlp_status mlp_forward(mlp_workspace *w, const void *parameters, size_t n_samples, const void *x,
+                       void *y, size_t n_threads) {
+    const mlp_network *net = w->network;
+    const mlp_kernels *kernels = mlp_kernels_selected(net->dtype);
+    if (n_samples == 0) return MLP_OK;
+    n_threads = mlp_useful_threads(n_threads, n_samples * net->n_weights);
+    const mlp_needs needs = {
+        .kernels = kernels,
+        .n_threads = n_threads,
+        .strip_rows = mlp_strip_rows(kernels, 2 * net->widest, n_samples, n_threads),
+        .forward_panels = mlp_packs_forward(kernels, n_samples),
+    };
+    const mlp_status status = mlp_workspace_prepare(w, &needs);
+    if (status != MLP_OK) return status;
+    mlp_pack_weights(w, parameters);
+    forward_region region = {w, n_samples, x, y};
+    mlp_parallel_for(n_threads, mlp_quotient_up(n_samples, needs.strip_rows), forward_task,
+                     &region);
+    return MLP_OK;
+}

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Rows keep their place when a batch is cut: strips, blocks, gathered and sliced mini-batches."""
+
+import numpy as np
+import pytest
+import tolerances
+from tolerances import assert_close
+
+import mlpcore
+from mlpcore import _core, reference
+
+
+def layers_of(net):
+    return reference.layers_from_flat(net.parameters, net.sizes, net.activations)
+
+
+def make(dtype, last, n_rows):
+    # 1366 weights and more than one block: enough work for two threads in every block.
+    rng = np.random.default_rng(n_rows)
+    net = mlpcore.MLP([20, 70, 4], ["tanh", last], dtype=dtype, seed=0)
+    x = rng.normal(size=(n_rows, 20)).astype(dtype)
+    # Targets and weights that depend on the row: a row in the wrong place is a wrong number.
+    classes = rng.integers(0, 4, n_rows)
+    return net, x, classes, np.eye(4, dtype=dtype)[classes], rng.uniform(0, 2, n_rows).astype(dtype)
+
+
+@pytest.mark.parametrize("n_rows", [300, 1100, 2100])
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("as_classes", [True, False])
+def test_weights_and_targets_stay_with_their_rows(dtype, n_rows, n_threads, as_classes):
+    net, x, classes, one_hot, weight = make(dtype, "softmax", n_rows)
+    _core.set_default_n_threads(n_threads)
+    y = classes if as_classes else one_hot
+    value, gradients = net.value_and_grad(x, y, "cross_entropy", sample_weight=weight)
+    want_value, want = reference.value_and_grad(
+        layers_of(net), x, y, "cross_entropy", sample_weight=weight, from_logits=False
+    )
+    assert value == pytest.approx(want_value, rel=10 * tolerances.LOSS[dtype])
+    assert_close(gradients.flat, want.flat, tolerances.GRADIENT[dtype])
+    assert_close(gradients.inputs, want.inputs, tolerances.GRADIENT[dtype])
+
+
+@pytest.mark.parametrize("last", ["identity", "softmax"])
+def test_records_beyond_the_first_block(dtype, last):
+    net, x, _, one_hot, weight = make(dtype, last, 2100)
+    loss = mlpcore._validation.as_loss(net, "cross_entropy" if last == "softmax" else "mse")
+    trace = net.trace(x)
+    want = reference.trace(layers_of(net), x)
+    for layer, reference_layer in zip(trace.layers, want, strict=True):
+        for name in ("input", "pre_activation", "output"):
+            assert_close(
+                getattr(layer, name), getattr(reference_layer, name), tolerances.FORWARD[dtype]
+            )
+    value, gradients = net.value_and_grad(x, one_hot, loss, sample_weight=weight)
+    stepwise = net.backward(trace, loss, one_hot, sample_weight=weight)
+    assert np.array_equal(stepwise.flat, gradients.flat)
+    assert np.array_equal(stepwise.inputs, gradients.inputs)
+    assert np.isfinite(value)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("as_classes", [True, False])
+def test_an_epoch_is_its_mini_batches(dtype, shuffle, as_classes):
+    net, x, classes, one_hot, weight = make(dtype, "softmax", 103)
+    y = classes if as_classes else one_hot
+    kernel = mlpcore._validation.as_loss(net, "cross_entropy")
+    by_hand = net.copy()
+    order = _core.permutation(3, 1, 103) if shuffle else None
+    fused, apart = mlpcore.Adam(1e-2), mlpcore.Adam(1e-2)
+    status, total, n_steps = net._train_epoch(x, y, weight, order, 20, kernel, fused, 1)
+    assert (status, n_steps) == (_core.OK, 6)
+    rows = np.arange(103) if order is None else order
+    values = []
+    for start in range(0, 103, 20):
+        part = rows[start : start + 20]
+        value = by_hand.train_step(x[part], y[part], kernel, apart, sample_weight=weight[part])
+        values.append(value * (len(part) / 103))
+    assert np.array_equal(net.parameters, by_hand.parameters)
+    assert total == pytest.approx(sum(values), rel=1e-14)
+
+
+def test_a_row_of_weight_zero_does_not_count(dtype):
+    net = mlpcore.MLP([2, 3, 2], ["tanh", "identity"], dtype=dtype, seed=0)
+    x, y = np.ones((3, 2), dtype), np.ones((3, 2), dtype)
+    y[1] = np.inf
+    value, gradients = net.value_and_grad(x, y, "mse", sample_weight=[1, 0, 1])
+    kept, same = net.value_and_grad(x[[0, 2]], y[[0, 2]], "mse")
+    assert value == pytest.approx(kept)
+    assert_close(gradients.flat, same.flat, tolerances.GRADIENT[dtype])
