@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: embedsignature=False, binding=False, freethreading_compatible=False
+# cython: embedsignature=True, embedsignature.format=clinic, binding=False
 """The binding: pointers in, status out, the GIL released. `_validation` has checked all arguments;
 what stands here only finds out whether an array can be used just as it is."""
 
@@ -432,13 +432,26 @@ cdef class Network:
         ----------
         x : array_like, shape (n_samples, n_inputs) or (n_inputs,)
         out : ndarray, optional
-            Where to put the result; shape and dtype of the result, C-contiguous.
+            Where to put the result: of its shape and dtype, writable. It is returned.
         n_threads : int, optional
             Threads at most, default `mlpcore.get_n_threads`. The bits do not depend on it.
 
         Returns
         -------
         ndarray, shape (n_samples, n_outputs) or (n_outputs,)
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `x` does not have the net's number of columns, `out` does not fit, or either is no
+            array of real numbers.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 3, 1], seed=0)
+        >>> net.forward([[0.5, -1.0], [0.0, 1.0]]).shape
+        (2, 1)
         """
         return self.forward_any(x, out, n_threads)
 
@@ -626,18 +639,20 @@ def isa():
     return mlp_isa_name(mlp_isa_selected()).decode()
 
 
+def all_isas():
+    return tuple(mlp_isa_name(<mlp_isa> i).decode() for i in range(MLP_ISA_COUNT))
+
+
 def available_isas():
     return tuple(
-        mlp_isa_name(<mlp_isa> i).decode() for i in range(MLP_ISA_COUNT)
-        if mlp_isa_available(<mlp_isa> i)
-    )
+        name for i, name in enumerate(all_isas()) if mlp_isa_available(<mlp_isa> <int> i))
 
 
 def select_isa(str name not None):
     cdef mlp_isa chosen
     if not mlp_isa_from_name(name.encode(), &chosen):
         raise ValueError(
-            f"MLPCORE_ISA: expected one of generic, avx2, avx512, neon, got {name!r}")
+            f"MLPCORE_ISA: expected one of {', '.join(all_isas())}, got {name!r}")
     if not mlp_isa_available(chosen):
         raise ValueError(
             f"MLPCORE_ISA: this machine can run {', '.join(available_isas())}, got {name!r}")

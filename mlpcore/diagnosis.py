@@ -26,10 +26,11 @@ SAMPLES_TO_CALL_DEAD = 16
 FADES_ON_BOTH_SIDES = ("sigmoid", "tanh", "softmax")
 
 
-def diagnose(
-    net: MLP, layers: Sequence[LayerReport], n_samples: int, loss_takes_pre_activation: bool
-) -> str:
-    """What is wrong with the gradient, and why; or that nothing is."""
+def diagnose(net: MLP, layers: Sequence[LayerReport], n_samples: int, is_fused: bool) -> str:
+    """What is wrong with the gradient, and why; or that nothing is.
+
+    `is_fused` says that the net takes loss and output activation as one step.
+    """
     norms = [layer.grad_pre_activation_norm for layer in layers]
     if n_samples == 0:
         return "No samples: there is no gradient to look at."
@@ -45,13 +46,13 @@ def diagnose(
             "initialisation with zeros. They get the same gradient and stay alike for ever; draw "
             "the weights at random."
         )
-    # Where the loss takes the last pre-activation, its derivative makes up for a flat output.
+    # Where loss and output are one step, the loss's derivative makes up for a flat output.
     flat = [
         i
         for i, layer in enumerate(layers)
         if layer.activation in FADES_ON_BOTH_SIDES
         and layer.saturated >= MANY
-        and not (loss_takes_pre_activation and i == len(layers) - 1)
+        and not (is_fused and i == len(layers) - 1)
     ]
     if norms[-1] == 0.0:
         if math.isnan(layers[-1].activation_factor):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._core import ACTIVATIONS, LOSSES, fused_loss
+from ._core import LOSSES
 from ._validation import as_loss, check_choice
 from .chain import layer_names
 from .formulas import ACTIVATION_FORMULAS, LOSS_FORMULAS, ActivationFormulas, Formula, words
@@ -209,7 +209,7 @@ def _loss_rows(net: MLP, loss: Any) -> _LossRows:
         return ratio.of(a=formula.of(p=parameter), d=divisor)
 
     notes = [] if formulas.note is None else [formulas.note]
-    if fused_loss(loss.kind, ACTIVATIONS[net.activations[-1]])[1]:
+    if loss.fuses_with(net.activations[-1]):
         notes.append(_fused_note(net, loss.name, reduced))
     value = Formula("sum($t)", r"\sum \left[$t\right]").of(t=formulas.terms)
     return _LossRows(

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._core import ACTIVATIONS, fused_loss
 from ._validation import as_loss
 from .chain import Chain, chain, layer_names
 from .diagnosis import diagnose
-from .losses import Loss
 from .plotting import make_axes
 
 if TYPE_CHECKING:
@@ -151,12 +149,9 @@ def gradient_report(net: MLP, x: ArrayLike, y: ArrayLike, loss: LossLike) -> Gra
         _layer_report(net.activations[i], i + 1, names, values)
         for i, names in enumerate(layer_names(len(net.activations)))
     )
-    on_pre_activation = (
-        isinstance(checked_loss, Loss)
-        and fused_loss(checked_loss.kind, ACTIVATIONS[net.activations[-1]])[1]
-    )
     n_samples = np.atleast_2d(values["y_hat"]).shape[0]
-    return GradientReport(layers, diagnose(net, layers, n_samples, on_pre_activation))
+    is_fused = checked_loss.fuses_with(net.activations[-1])
+    return GradientReport(layers, diagnose(net, layers, n_samples, is_fused))
 
 
 def _layer_report(

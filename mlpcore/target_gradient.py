@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._core import ACTIVATIONS, LOSSES, fused_loss
+from ._core import LOSSES
 from .losses import CallableLoss, Loss
 
 if TYPE_CHECKING:
@@ -34,12 +34,14 @@ def target_gradient(
         return None
     if loss.kind in _OF_RESIDUAL:
         return -dl_dy_hat
+    _, _, pre_activations, outputs, _ = steps.records
     # Like the loss itself, the slope is taken from the pre-activation where the net takes the loss
     # and its last activation as one step.
-    kind, on_pre_activation = fused_loss(loss.kind, ACTIVATIONS[net.activations[-1]])
-    prediction = steps.records[2 if on_pre_activation else 3][-1]
-    n_samples, n_outputs = prediction.shape
-    slope = _SLOPES[kind](prediction)
+    if loss.fuses_with(net.activations[-1]):
+        slope = _FUSED_SLOPES[loss.kind](pre_activations[-1])
+    else:
+        slope = _SLOPES[loss.kind](outputs[-1])
+    n_samples, n_outputs = slope.shape
     n_terms = terms_per_sample(loss, n_outputs)
     if n_terms is not None and n_samples > 0:
         slope /= n_samples * n_terms
@@ -90,4 +92,9 @@ _SLOPES: dict[int, Callable[[Array], Array]] = {
     LOSSES["cross_entropy"]: _cross_entropy_slope,
     LOSSES["cross_entropy_with_logits"]: _cross_entropy_with_logits_slope,
     LOSSES["poisson"]: np.negative,
+}
+# The same as a function of the pre-activation.
+_FUSED_SLOPES: dict[int, Callable[[Array], Array]] = {
+    LOSSES["bce"]: np.negative,
+    LOSSES["cross_entropy"]: _cross_entropy_with_logits_slope,
 }
