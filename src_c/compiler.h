@@ -95,6 +95,15 @@
 #define MLP_UNROLL
 #endif
 
+/* Hints that a line is wanted soon, in L2 to be read, in L1 to be written. */
+#if defined(__GNUC__)
+#define MLP_PREFETCH(address)          __builtin_prefetch(address, 0, 2)
+#define MLP_PREFETCH_TO_WRITE(address) __builtin_prefetch(address, 1, 3)
+#else
+#define MLP_PREFETCH(address)          ((void)(address))
+#define MLP_PREFETCH_TO_WRITE(address) ((void)(address))
+#endif
+
 /* On a variable or a member: char scratch MLP_ALIGNED(64) does not parse, MLP_ALIGNED(64) char
  * scratch[n] does. */
 #define MLP_ALIGNED(bytes) _Alignas(bytes)

@@ -37,7 +37,7 @@ mlp_status mlp_forward(mlp_workspace *w, const void *parameters, size_t n_sample
     const mlp_needs needs = {
         .kernels = kernels,
         .n_threads = n_threads,
-        .strip_rows = mlp_strip_rows(kernels, 2 * net->widest, n_samples, n_threads),
+        .strip_rows = mlp_strip_rows(net, kernels, 2 * net->widest, n_samples, n_threads),
         .forward_panels = mlp_packs_forward(kernels, n_samples),
     };
     const mlp_status status = mlp_workspace_prepare(w, &needs);

@@ -83,10 +83,10 @@ mlp_status mlp_workspace_prepare(mlp_workspace *workspace, const mlp_needs *need
 /* workspace.c: threads worth using for so many multiply-adds, at most n_threads. */
 size_t mlp_useful_threads(size_t n_threads, size_t work);
 
-/* workspace.c: rows of a strip, so that reals_per_row of each fit half of L2 and every thread gets
- * the same number of strips, give or take a row. At least 1. */
-size_t mlp_strip_rows(const mlp_kernels *kernels, size_t reals_per_row, size_t n_rows,
-                      size_t n_threads);
+/* workspace.c: rows of a strip, so that reals_per_row of each stay in L2 if the weights do, and
+ * every thread gets the same number of strips, give or take a row. At least 1. */
+size_t mlp_strip_rows(const mlp_network *network, const mlp_kernels *kernels, size_t reals_per_row,
+                      size_t n_rows, size_t n_threads);
 
 /* pack.c: whether n_rows are so many that packing W first is cheaper than reading it as it lies. */
 int mlp_packs_forward(const mlp_kernels *kernels, size_t n_rows);

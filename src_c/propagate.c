@@ -217,7 +217,7 @@ void mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters
         rows.row_values = w->row_values + first;
         rows.grad_x = mlp_at(kernels, pass->grad_x, first * n_inputs);
         rows.strip_rows =
-            mlp_strip_rows(kernels, n_inputs + 3 * net->total_width, n_rows, n_threads);
+            mlp_strip_rows(net, kernels, n_inputs + 3 * net->total_width, n_rows, n_threads);
         mlp_parallel_for(n_threads, mlp_quotient_up(n_rows, rows.strip_rows), row_task, &rows);
         if (rows.backward) {
             weight_region weights = {w, &rows.block, n_threads, first > 0, gradients};

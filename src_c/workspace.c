@@ -4,8 +4,13 @@
 
 #include "network.h"
 
-/* A strip's rows of all its buffers take half of a 1 MiB L2; the other half is for panels. */
+/* A strip's rows of all its buffers take half of a 1 MiB L2; the other half is for weights. */
 #define MLP_STRIP_BYTES ((size_t)512 * 1024)
+/* Weights far beyond L2 come anew from L3 for every strip, and a strip has to be long enough to pay
+ * for them: 20 GB/s against 240 GFLOP/s make that 5 % with 512 rows. Up to some times L2 short
+ * strips are faster still (784-512-512-10, 2.7 MB, 1024 rows: 205 GFLOP/s against 180). */
+#define MLP_WEIGHT_BYTES    ((size_t)4096 * 1024)
+#define MLP_LONG_STRIP_ROWS MLP_CHUNK
 
 /* Multiply-adds that one more thread has to have to itself before it is worth waking: some 40 us
  * of work, against up to 20 us until a sleeping thread has begun. */
@@ -111,12 +116,14 @@ size_t mlp_useful_threads(size_t n_threads, size_t work) {
     return mlp_smaller(useful, mlp_smaller(n_threads, MLP_PARALLEL_MAX));
 }
 
-size_t mlp_strip_rows(const mlp_kernels *kernels, size_t reals_per_row, size_t n_rows,
-                      size_t n_threads) {
+size_t mlp_strip_rows(const mlp_network *network, const mlp_kernels *kernels, size_t reals_per_row,
+                      size_t n_rows, size_t n_threads) {
     if (n_rows == 0) return 1;
     const size_t fit = MLP_STRIP_BYTES / (reals_per_row * kernels->real_bytes);
     const size_t n_tiles = fit / kernels->tile_rows < 2 ? 2 : fit / kernels->tile_rows;
-    const size_t most = mlp_smaller(n_tiles * kernels->tile_rows, MLP_BLOCK_ROWS);
+    size_t most = mlp_smaller(n_tiles * kernels->tile_rows, MLP_BLOCK_ROWS);
+    if (network->n_weights * kernels->real_bytes > MLP_WEIGHT_BYTES && most < MLP_LONG_STRIP_ROWS)
+        most = MLP_LONG_STRIP_ROWS;
     const size_t rounds = mlp_quotient_up(mlp_quotient_up(n_rows, most), n_threads);
     return mlp_quotient_up(n_rows, rounds * n_threads);
 }

@@ -8,6 +8,19 @@
  * work vanishes, and the value keeps its bits. NaN in gives NaN in both.
  *
  * Throughout, w = sigmoid(-|z|) = e / (1 + e) with e = exp(-|z|).
+ *
+ * Largest errors in ULP with FMA, measured as in simd_math_template.h:
+ *
+ *                           sigmoid  tanh   softplus  elu    silu   gelu   leaky_relu
+ *   float32, value          1.65     1.26   1.66      1.23   SV32   GV32   0.84
+ *   float32, derivative     2.40     2.40   1.65      0.90   SD32   GD32   0.24
+ *   float64, value          1.50     1.10   1.44      1.16   2.13   4.32   0.69
+ *   float64, derivative     2.17     2.29   1.50      0.84   2.63   2.92   0.13
+ *
+ * relu is exact. gelu's value is within 3.5 for z > -2; below, its exponential and the quotient have
+ * independent errors. The derivatives of silu and gelu cross 0 (at -1.28 and -0.75): within 1/2 of
+ * that the error is up to 4 last places of 1/8, not of the derivative. Without FMA the errors are up
+ * to half as large again, and gelu's up to z^2 / 2 ULP more.
  */
 
 /*
@@ -38,8 +51,8 @@ MLP_INLINE void MLP_REAL(vec_sigmoid)(mlp_vec z, mlp_vec *value, mlp_vec *deriva
 }
 
 /*
- * tanh z: z + z^3 p(z^2) for |z| < 0.625, sign(z) (1 - 2 w(2|z|)) beyond, where the rounding of w
- * counts less than half; derivative 4 w (1 - w).
+ * tanh z: z + z^3 p(z^2), p of degree 4 and 10, for |z| < 0.625; sign(z) (1 - 2 w(2|z|)) beyond,
+ * where the rounding of w counts less than half; derivative 4 w (1 - w).
  */
 MLP_INLINE void MLP_REAL(vec_tanh)(mlp_vec z, mlp_vec *value, mlp_vec *derivative) {
     mlp_vec magnitude = v_abs(z);
@@ -125,9 +138,10 @@ MLP_INLINE void MLP_REAL(vec_silu)(mlp_vec z, mlp_vec *value, mlp_vec *derivativ
 
 /*
  * z Phi(z), Phi the normal distribution function (the exact GELU). With a = |z|,
- * Phi(-a) = exp(-a^2 / 2) T(a), where T is a quotient of polynomials with positive coefficients; the
- * rounding error of a^2 is put back into the exponent, where the instruction set has FMA. Derivative
- * at -a: exp(-a^2 / 2) (T(a) - a / sqrt(2 pi)).
+ * Phi(-a) = exp(-a^2 / 2) T(a), T(a) = n(a) / (2 n(a) + a m(a)), n and m of degree 4 and 10 with
+ * positive coefficients; the rounding error of n cancels for small a, and T(0) = 1/2 is exact. The
+ * rounding error of a^2 is put back into the exponent, where the instruction set has FMA.
+ * Derivative at -a: exp(-a^2 / 2) (T(a) - a / sqrt(2 pi)).
  */
 MLP_INLINE void MLP_REAL(vec_gelu)(mlp_vec z, mlp_vec *value, mlp_vec *derivative) {
     mlp_vec magnitude = v_min(v_set1(MLP_GELU_LIMIT), v_abs(z));

@@ -64,6 +64,12 @@ MLP_INLINE void MLP_REAL(tile_run)(const MLP_REAL(tile) * t, const size_t rows, 
         for (size_t v = 0; v < vecs; v++)
             acc[i][v] = v_zero();
     }
+    MLP_UNROLL
+    for (size_t i = 0; i < rows; i++) {
+        MLP_UNROLL
+        for (size_t v = 0; v < vecs; v++)
+            MLP_PREFETCH_TO_WRITE(t->c + i * t->c_stride + v * MLP_LANES);
+    }
     const size_t row_step = a_is_columns ? 1 : a_stride, inner_step = a_is_columns ? a_stride : 1;
     const mlp_real *group[MLP_ROW_POINTERS];
     MLP_UNROLL
@@ -212,6 +218,29 @@ static void MLP_REAL(pack_panel)(size_t n_inner, size_t width, const mlp_real *b
     }
 }
 
+/* Asks for one of n_parts of the tile of A from `row` on, which is packed next: while this tile is
+ * computed, its lines come from L3 or memory. */
+MLP_INLINE void MLP_REAL(fetch_rows)(const MLP_REAL(product) * p, size_t row, size_t k0,
+                                     size_t depth, size_t part, size_t n_parts) {
+    const size_t line = 64 / sizeof(mlp_real);
+    const size_t last = row + MLP_TILE_ROWS < p->n_rows ? row + MLP_TILE_ROWS : p->n_rows;
+    if (p->a_is_columns) {
+        const size_t begin = depth * part / n_parts, end = depth * (part + 1) / n_parts;
+        for (size_t k = begin; k < end; k++) {
+            const mlp_real *a = p->a + (k0 + k) * p->a_stride;
+            MLP_PREFETCH(a + row);
+            MLP_PREFETCH(a + last - 1);
+        }
+        return;
+    }
+    const size_t begin = (last - row) * part / n_parts, end = (last - row) * (part + 1) / n_parts;
+    for (size_t i = begin; i < end; i++) {
+        const mlp_real *a = p->a + (row + i) * p->a_stride + k0;
+        for (size_t k = 0; k < depth; k += line)
+            MLP_PREFETCH(a + k);
+    }
+}
+
 /* A packed tile of A, and a packed group of B unless B has one panel only. */
 static size_t MLP_REAL(scratch_bytes)(size_t n_columns) {
     const size_t n_panels = (n_columns + MLP_PANEL - 1) / MLP_PANEL;
@@ -278,6 +307,9 @@ static void MLP_REAL(product_run)(const MLP_REAL(product) * p) {
                     t.a_stride = MLP_PACKED_PITCH;
                 }
                 for (size_t panel = group; panel < group_end; panel++) {
+                    if (pack_a && tile + 1 < n_tiles)
+                        MLP_REAL(fetch_rows)(p, row + rows, k0, depth, panel - group,
+                                             group_end - group);
                     const size_t column = panel * MLP_PANEL;
                     const size_t left = p->n_columns - column;
                     const size_t width = left < MLP_PANEL ? left : MLP_PANEL;

@@ -4,8 +4,15 @@
  *
  * Parameters: mlp_real, MLP_REAL, MLP_C (real.h). No branch, no table, the same operations in the
  * same order everywhere: a result has the same bits on every instruction set with a fused
- * multiply-add. Denormal arguments and results are kept, NaN goes through. The coefficients and
- * their source are in math_coefficients.h.
+ * multiply-add. Denormal arguments and results are kept, NaN goes through.
+ *
+ * The coefficients (math_coefficients.h) are minimax fits of tools/fit_polynomials.py; 4 and 9 is
+ * the degree of a polynomial for float32 and for float64. Largest errors in ULP with FMA, measured
+ * by tools/ulp.c over all 2^32 float32, and over 2 * 10^6 float64 of all magnitudes:
+ *
+ *              exp    expm1   log    log1p
+ *   float32    0.90   1.23    0.98   0.99
+ *   float64    0.84   1.16    0.90   0.91
  */
 #include "math_coefficients.h"
 
@@ -27,9 +34,8 @@ MLP_INLINE mlp_vec MLP_REAL(polynomial)(mlp_vec x, const mlp_real *c, int n_term
     const mlp_vec x2 = v_mul(x, x);
     mlp_vec last = v_set1(c[n_terms - 1]);
     mlp_vec other = v_set1(c[n_terms - 2]);
-    int i;
     MLP_UNROLL
-    for (i = n_terms - 3; i > 1; i -= 2) {
+    for (int i = n_terms - 3; i > 1; i -= 2) {
         last = v_fma(last, x2, v_set1(c[i]));
         other = v_fma(other, x2, v_set1(c[i - 1]));
     }
@@ -57,7 +63,7 @@ MLP_INLINE mlp_vec MLP_REAL(exp_reduce)(mlp_vec x, mlp_vec *high, mlp_vec *low) 
     return n;
 }
 
-/* e^r - 1 - high = low + r^2 p(r). */
+/* e^r - 1 - high = low + r^2 p(r), p of degree 4 and 9. */
 MLP_INLINE mlp_vec MLP_REAL(exp_tail)(mlp_vec high, mlp_vec low) {
     mlp_vec r = v_add(high, low);
     mlp_vec p = MLP_POLYNOMIAL(r, exp_terms);
@@ -93,7 +99,7 @@ MLP_INLINE mlp_vec MLP_REAL(scaled_power)(mlp_vec n, mlp_vec *scale) {
     return v_pow2(n_normal);
 }
 
-/* e^r 2^n - 1. Where the two nearly cancel, 2^n high + (2^n - 1) is exact. */
+/* e^r 2^n - 1 for a 2^n that is normal. Where the two nearly cancel, 2^n high + (2^n - 1) is exact. */
 MLP_INLINE mlp_vec MLP_REAL(expm1_scaled)(mlp_vec n, mlp_vec high, mlp_vec tail) {
     mlp_vec power = v_pow2(n);
     mlp_vec power_m1 = v_sub(power, v_set1(MLP_C(1)));
@@ -115,8 +121,9 @@ MLP_INLINE mlp_vec MLP_REAL(vec_expm1)(mlp_vec x) {
 }
 
 /*
- * k ln 2 + log(1 + f) for f in [-0.25, 0.5] and an integer k: log(1 + f) = f + f^2 p(f). The sum
- * of the two large terms is kept with its rounding error, because it may cancel.
+ * k ln 2 + log(1 + f) for f in [-0.25, 0.5] and an integer k: log(1 + f) = f + f^2 p(f), p of
+ * degree 8 and 19. The sum of the two large terms is kept with its rounding error, because it may
+ * cancel.
  */
 MLP_INLINE mlp_vec MLP_REAL(log_reduced)(mlp_vec k, mlp_vec f) {
     mlp_vec p = MLP_POLYNOMIAL(f, log_terms);
@@ -128,7 +135,7 @@ MLP_INLINE mlp_vec MLP_REAL(log_reduced)(mlp_vec k, mlp_vec f) {
     return v_add(sum, v_add(lost, tail));
 }
 
-/* log x: -inf at 0, NaN below. */
+/* log x = k ln 2 + log(1 + f), x = 2^k (1 + f): -inf at 0, NaN below. */
 MLP_INLINE mlp_vec MLP_REAL(vec_log)(mlp_vec x) {
     const mlp_vec zero = v_zero();
     const mlp_vec one = v_set1(MLP_C(1));
@@ -152,7 +159,7 @@ MLP_INLINE mlp_vec MLP_REAL(vec_log)(mlp_vec x) {
     return v_select(v_eq(x, zero), v_neg(infinity), result);
 }
 
-/* log(1 + x) for x in [0, 1] (a denormal x comes back as itself). */
+/* log(1 + x) for x in [0, 1]: k is 0 or 1, and (x - 1) / 2 is exact. A denormal x is the result. */
 MLP_INLINE mlp_vec MLP_REAL(log1p_unit)(mlp_vec x) {
     const mlp_vec one = v_set1(MLP_C(1));
     const mlp_vec half = v_set1(MLP_C(0.5));
