@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ._validation import check_bool, check_choice, check_in_range, check_positive_int
+from ._checks import check_bool, check_choice, check_in_range, check_positive_int
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._core import default_n_threads
-from ._validation import as_loss, as_targets, converted, real_array
-from .losses import CallableLoss, Loss
+from ._validation import as_targets, converted, real_array
+from .losses import CallableLoss, Loss, as_loss
 from .target_gradient import target_gradient
 from .topology import layer_views
 from .trace import Trace, trace
@@ -294,10 +294,10 @@ def chain(net: MLP, x: ArrayLike, y: ArrayLike, loss: LossLike) -> Chain:
     names = layer_names(len(net.activations))
 
     # Whole batches in the order of the keys; those of `shared` have no axis of samples.
-    _, rows, pre_activations, outputs, _ = steps.records
-    values: dict[str, Any] = {"x": rows}
-    for (_, z, after), pre_activation, output in zip(names, pre_activations, outputs, strict=True):
-        values |= {z: pre_activation, after: output}
+    records = steps.records
+    values: dict[str, Any] = {"x": records.x}
+    for i, (_, z, after) in enumerate(names):
+        values |= {z: records.pre_activations[i], after: records.outputs[i]}
     values |= {"l": done.value, "dl/dy_hat": done.dl_dy_hat}
     values |= {key: factor.array for key, factor in factors.items() if not factor.is_by_parameter}
     shared = {"l"} | {key for key, factor in factors.items() if factor.rule == _WEIGHT}
@@ -334,36 +334,37 @@ class _Backward(NamedTuple):
 
 
 def _backward(net: MLP, steps: Trace, loss: Loss | CallableLoss, target: Array) -> _Backward:
-    parameters, rows, _, outputs, _ = steps.records
+    records = steps.records
+    outputs = records.outputs
     # On its own, also where the backward pass takes loss and last activation as one step.
     dl_dy_hat = np.empty_like(outputs[-1])
     value = loss._evaluate(outputs[-1], target, None, dl_dy_hat)
-    flat = np.empty_like(parameters)
-    grad_x = np.empty_like(rows)
+    flat = np.empty_like(records.parameters)
+    grad_x = np.empty_like(records.x)
     grad_outputs = [np.empty_like(output) for output in outputs]
     grad_pre_activations = [np.empty_like(output) for output in outputs]
     written = (flat, grad_x, grad_outputs, grad_pre_activations)
     n_threads = default_n_threads()
     if isinstance(loss, Loss):
-        value = net._backward_records(*steps.records, None, loss, target, None, *written, n_threads)
+        value = net._backward_records(*records, None, loss, target, None, *written, n_threads)
     else:
-        net._backward_records(*steps.records, dl_dy_hat, None, None, None, *written, n_threads)
+        net._backward_records(*records, dl_dy_hat, None, None, None, *written, n_threads)
     return _Backward(value, dl_dy_hat, *written)
 
 
 def _factors(net: MLP, steps: Trace) -> dict[str, _Factor]:
     """The local derivatives of each layer, the last layer's first."""
-    parameters, rows, _, outputs, activation_derivatives = steps.records
-    weights, _ = layer_views(parameters, net.sizes, net.has_bias)
-    inputs = [rows, *outputs[:-1]]
+    records = steps.records
+    weights, _ = layer_views(records.parameters, net.sizes, net.has_bias)
+    inputs = [records.x, *records.outputs[:-1]]
     ones = np.ones(steps.n_samples, net.dtype)
     factors: dict[str, _Factor] = {}
     for i, (before, z, after) in reversed(list(enumerate(layer_names(len(weights))))):
-        derivative, rule = activation_derivatives[i], _DIAGONAL
+        derivative, rule = records.activation_derivatives[i], _DIAGONAL
         if derivative is None:  # softmax
             derivative, rule = steps.layers[i].activation_derivative, _PER_SAMPLE
             derivative = derivative[np.newaxis] if steps.single else derivative
-        shape, weight = outputs[i].shape, weights[i]
+        shape, weight = records.outputs[i].shape, weights[i]
         factors[f"d{after}/d{z}"] = _Factor(rule, derivative, shape, shape)
         factors[f"d{z}/d{before}"] = _Factor(_WEIGHT, weight, shape, inputs[i].shape)
         factors[f"d{z}/dW{i + 1}"] = _Factor(_BY_WEIGHT, inputs[i], shape, weight.shape)

@@ -8,7 +8,7 @@ of the instruction set, ``MLPCORE_NUM_THREADS`` sets the number of threads.
 from __future__ import annotations
 
 from . import _core
-from ._validation import check_n_threads, check_positive_int
+from ._checks import check_n_threads, check_positive_int
 
 
 def isa() -> str:

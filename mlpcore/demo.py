@@ -60,6 +60,7 @@ class Task(NamedTuple):
             optimizer=mlpcore.Adam(self.learning_rate),
             epochs=self.epochs,
             batch_size=BATCH_SIZE,
+            seed=0,
             **options,
         )
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._checks import check_choice
 from ._core import LOSSES
-from ._validation import as_loss, check_choice
 from .chain import layer_names
 from .formulas import ACTIVATION_FORMULAS, LOSS_FORMULAS, ActivationFormulas, Formula, words
-from .losses import CallableLoss
+from .losses import CallableLoss, as_loss
 from .tables import RENDERERS, Document, Table
 from .target_gradient import terms_per_sample
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._validation import as_loss, as_network, as_rows, as_targets, check_in_range
+from ._checks import check_in_range
+from ._validation import Batch, as_batch, as_network
 from .derivatives import value_and_grad
-from .losses import Loss
+from .losses import as_loss
 from .mlp import MLP
+from .steps import value_and_gradients
 
 if TYPE_CHECKING:
     from .mlp import LossLike
@@ -92,26 +94,24 @@ def gradcheck(
     True
     """
     net = as_network(net)
-    rows, single = as_rows(net, x)
-    if rows.shape[0] == 0:
-        raise ValueError(f"x: expected at least one sample, got shape {rows.shape}")
     checked_loss = as_loss(net, loss)
-    target = as_targets(net, y, rows.shape[0], checked_loss, single)
+    batch, _ = as_batch(net, x, y, None, checked_loss)
+    if len(batch.x) == 0:
+        raise ValueError(f"x: expected at least one sample, got shape {batch.x.shape}")
     tolerances = TOLERANCES[net.dtype.name]
     rtol = tolerances[0] if rtol is None else check_in_range(rtol, "rtol", 0.0, include_low=False)
     atol = tolerances[1] if atol is None else check_in_range(atol, "atol", 0.0)
-    _, gradients = value_and_grad(net, rows, target, checked_loss)
+    _, gradients = value_and_grad(net, batch.x, batch.target, checked_loss)
 
     exact = MLP(net.sizes, net.activations, dtype="float64", init="zeros", bias=net.has_bias)
     exact.parameters[:] = net.parameters
-    points = rows.astype(np.float64)
-    if target.dtype == net.dtype:
+    points, target = batch.x.astype(np.float64), batch.target
+    if target.dtype == net.dtype:  # and no classes
         target = target.astype(np.float64)
 
     def value() -> float:
-        if isinstance(checked_loss, Loss):
-            return exact._value_and_grad(points, target, None, checked_loss, None, None, 1)
-        return checked_loss._evaluate(exact(points), target, None, None)
+        moved = Batch(points, target, None)
+        return value_and_gradients(exact, moved, checked_loss, None, None, n_threads=1)
 
     comparison = _Comparison(value, rtol, atol)
     for i, weight in enumerate(exact.weights):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._validation import as_loss
 from .chain import Chain, chain, layer_names
 from .diagnosis import diagnose
+from .losses import as_loss
 from .plotting import make_axes
 
 if TYPE_CHECKING:

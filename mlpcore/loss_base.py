@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from . import _core
+from ._attributes import added_attributes, restore_attributes
 from ._checks import check_choice
 from ._validation import (
     as_callable_result,
@@ -17,7 +18,6 @@ from ._validation import (
     as_targets_of,
     first,
 )
-from .topology import added_attributes
 from .trace import Trace
 
 if TYPE_CHECKING:
@@ -201,8 +201,7 @@ class Loss(_core.LossKernel):
         return kind if on_pre_activation else None
 
     def _initialised(self) -> Self:
-        # To the core a loss that nobody has initialised looks like MSE.
-        if not hasattr(self, "_arguments"):
+        if not hasattr(self, "_arguments"):  # to the core it looks like MSE
             raise RuntimeError(
                 f"the loss is not initialised: {type(self).__name__}.__init__ did not run to its "
                 "end"
@@ -254,6 +253,9 @@ class Loss(_core.LossKernel):
         kind = _KIND_NAMES[self.kind]
         state = added_attributes(self, Loss.__slots__)
         return _remade, (type(self), self._arguments, kind, self.parameter), state
+
+    def __setstate__(self, state: Any) -> None:
+        restore_attributes(self, state)
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self._arguments.items())

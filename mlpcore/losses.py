@@ -27,9 +27,16 @@ An instance computes in float32 if the predictions are float32, and otherwise in
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from . import _core
-from ._validation import check_bool, check_in_range
-from .loss import CallableLoss, Loss
+from ._checks import check_bool, check_choice, check_in_range, received
+from .loss_base import CallableLoss, Loss
+
+if TYPE_CHECKING:
+    from .mlp import MLP
+
+_PROBABILITIES = ("sigmoid", "softmax")
 
 __all__ = [
     "BCE",
@@ -122,6 +129,11 @@ class Huber(Loss):
         delta = check_in_range(delta, "delta", 0.0, include_low=False)
         super().__init__("huber", delta, delta=delta, reduction=reduction)
 
+    @property
+    def delta(self) -> float:
+        """Where the loss turns linear."""
+        return self.parameter
+
 
 class LogCosh(Loss):
     """Terms log(cosh(y_hat - y)): r^2 / 2 for a small error r, abs(r) - log(2) for a large one.
@@ -176,6 +188,11 @@ class Quantile(Loss):
         q = check_in_range(q, "q", 0.0, 1.0, include_low=False)
         super().__init__("quantile", q, q=q, reduction=reduction)
 
+    @property
+    def q(self) -> float:
+        """The quantile."""
+        return self.parameter
+
 
 class BCE(Loss):
     """Binary cross entropy of probabilities: -y log(y_hat) - (1 - y) log(1 - y_hat).
@@ -202,6 +219,16 @@ class BCE(Loss):
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__("bce", 0.0, reduction=reduction)
+
+    def after(self, activation: str) -> Loss:
+        """Return the loss as a net with this output activation computes it; see `Loss.after`."""
+        if activation not in _PROBABILITIES:
+            raise ValueError(
+                "loss: bce needs an output in (0, 1): expected a sigmoid output or the loss "
+                '"bce_with_logits", which takes the output as logits, got the output activation '
+                f"{activation!r}"
+            )
+        return super().after(activation)
 
 
 class BCEWithLogits(Loss):
@@ -237,9 +264,16 @@ class CrossEntropy(Loss):
         Whether predictions are logits z, with p = softmax(z), or the probabilities themselves,
         whose logarithms are kept at -100 or above. After a softmax output an `MLP`, and a `Trace`
         of it, take the pre-activation for the logits, whatever is given here: a softmax is not
-        taken twice.
+        taken twice. See the warning below for probabilities without their trace.
     reduction : {"mean", "batch_mean", "sum"}, default="mean"
         Over the samples: ``"mean"`` and ``"batch_mean"`` are the same here.
+
+    Warnings
+    --------
+    Bare predictions are what `from_logits` says, whichever net they come from: given the
+    probabilities ``trace.output`` of a softmax, ``CrossEntropy()`` takes them for logits, and both
+    value and gradient are those of a second softmax. Give it the trace, ``loss(trace, y)`` and
+    ``loss.gradient(trace, y)``, or say ``from_logits=False``.
 
     Examples
     --------
@@ -251,26 +285,35 @@ class CrossEntropy(Loss):
     0.2877
     """
 
-    __slots__ = ("from_logits",)
+    __slots__ = ()
     name = "cross_entropy"
 
     def __init__(self, from_logits: bool = True, reduction: str = "mean") -> None:
-        self.from_logits = check_bool(from_logits, "from_logits")
-        kind = "cross_entropy_with_logits" if self.from_logits else "cross_entropy"
-        super().__init__(kind, 0.0, from_logits=self.from_logits, reduction=reduction)
+        from_logits = check_bool(from_logits, "from_logits")
+        kind = "cross_entropy_with_logits" if from_logits else "cross_entropy"
+        super().__init__(kind, 0.0, from_logits=from_logits, reduction=reduction)
 
-    def after(self, activation: str) -> CrossEntropy:
-        """Return the loss as it is after this output activation: a softmax's are probabilities.
+    @property
+    def from_logits(self) -> bool:
+        """Whether predictions are logits."""
+        return self.kind == _core.LOSSES["cross_entropy_with_logits"]
 
-        Examples
-        --------
-        >>> import mlpcore
-        >>> mlpcore.losses.CrossEntropy().after("softmax")
-        CrossEntropy(from_logits=False, reduction='mean')
-        """
+    def after(self, activation: str) -> Loss:
+        """Return the loss as a net with this output activation computes it; see `Loss.after`."""
+        loss = super().after(activation)
         if activation == "softmax" and self.from_logits:
-            return _OF_PROBABILITIES[self._reduction]
-        return self
+            return _OF_PROBABILITIES[self.reduction]
+        if not self.from_logits and activation not in _PROBABILITIES:
+            raise ValueError(
+                "loss: cross_entropy with from_logits=False needs an output in (0, 1): expected a "
+                "softmax output or from_logits=True, which takes the output as logits, got the "
+                f"output activation {activation!r}"
+            )
+        return loss
+
+    def _fused_kind(self, activation: str) -> int | None:
+        # After a softmax, whatever `from_logits` says: it is the loss that `after` gives.
+        return _core.LOSSES["cross_entropy_with_logits"] if activation == "softmax" else None
 
 
 class Poisson(Loss):
@@ -315,3 +358,18 @@ NAMED: dict[str, Loss] = {
         Poisson(),
     )
 }
+
+
+def as_loss(net: MLP, loss: Any) -> Loss | CallableLoss:
+    """Return the loss as `net` computes it, from its name, an instance or a callable."""
+    if isinstance(loss, str):
+        loss = NAMED[check_choice(loss, "loss", NAMED)]
+    elif not isinstance(loss, (Loss, CallableLoss)):
+        if not callable(loss) or isinstance(loss, type):
+            raise TypeError(
+                "loss: expected a name, an instance such as mlpcore.losses.MSE() or a function "
+                f"f(y_hat, y) -> (value, dl_dy_hat), got {received(loss)}"
+            )
+        loss = CallableLoss(loss)
+    after: Loss | CallableLoss = loss.after(net.activations[-1])
+    return after

@@ -13,19 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from . import _core
-from ._validation import (
-    as_loss,
-    as_optimizer,
-    as_output,
-    as_rows,
-    as_sample_weight,
-    as_targets,
-)
-from ._validation import (
-    n_threads as checked_n_threads,
-)
+from ._checks import as_n_threads
+from ._validation import as_batch, as_optimizer, as_output, as_rows
+from .losses import as_loss
+from .steps import backward, train_step
 from .topology import Topology
-from .trace import Gradients, Trace, backward, trace
+from .trace import Gradients, Trace, trace
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -104,7 +97,7 @@ class MLP(Topology):
 
     def _forward_checked(self, x: Any, out: Any, n_threads: Any) -> Array:
         """What `__call__` and `forward` do with arguments that the core cannot take as they are."""
-        threads = checked_n_threads(n_threads)
+        threads = as_n_threads(n_threads)
         rows, single = as_rows(self, x)
         n_samples = rows.shape[0]
         if out is not None:
@@ -162,7 +155,8 @@ class MLP(Topology):
         trace : Trace
             From `MLP.trace`; its parameters count, not those that the net has now.
         loss_or_cotangent : str, Loss, callable, or array_like of shape (N, K)
-            A loss with its targets `y`; or a cotangent dl/dy_hat, of the shape of the output.
+            A loss with its targets `y`; or a cotangent dl/dy_hat, of the shape of the output, such
+            as ``loss.gradient(trace, y)``.
         y : array_like of shape (N, K), or of shape (N,), optional
             Targets of the loss, as for `train_step`.
         sample_weight : array_like of shape (N,), optional
@@ -179,6 +173,12 @@ class MLP(Topology):
         ValueError, TypeError
             If the trace is of another topology, or an argument does not fit.
 
+        Warnings
+        --------
+        A loss that is given ``trace.output`` in place of the trace sees bare predictions, and not
+        which activation they come from: ``CrossEntropy()`` takes the probabilities of a softmax
+        for logits, and the gradients are then those of another loss.
+
         Examples
         --------
         >>> import mlpcore
@@ -187,7 +187,7 @@ class MLP(Topology):
         >>> trace = net.trace(x)
         >>> loss = mlpcore.losses.MSE()
         >>> gradients = net.backward(trace, loss, y)
-        >>> same = net.backward(trace, loss.gradient(trace.output, y))
+        >>> same = net.backward(trace, loss.gradient(trace, y))
         >>> bool((gradients.flat == same.flat).all())
         True
         """
@@ -227,10 +227,11 @@ class MLP(Topology):
         Raises
         ------
         FloatingPointError
-            If the loss or a gradient is not finite; the parameters and the optimizer are then as
-            they were before the call.
+            If the loss, a gradient or the update is not finite; the parameters and the optimizer
+            are then as they were before the call.
         ValueError, TypeError
-            If an argument does not fit.
+            If an argument does not fit. The range of the targets is checked by `fit` and by the
+            loss itself, not here and not by the gradient queries.
 
         Examples
         --------
@@ -244,42 +245,8 @@ class MLP(Topology):
         """
         checked_loss = as_loss(self, loss)
         as_optimizer(optimizer)
-        rows, single = as_rows(self, x)
-        n_samples = rows.shape[0]
-        target = as_targets(self, y, n_samples, checked_loss, single)
-        weight = as_sample_weight(self, sample_weight, n_samples)
-        if isinstance(checked_loss, _core.LossKernel):
-            status, value = self._train_step(
-                rows, target, weight, checked_loss, optimizer, _core.default_n_threads()
-            )
-        else:
-            status, value = self._train_step_callable(
-                rows, target, weight, checked_loss, optimizer, _core.default_n_threads()
-            )
-        if status == _core.NOT_FINITE:
-            raise FloatingPointError(
-                f"the loss ({value}) or a gradient is not finite; the parameters were not updated"
-            )
-        return value
-
-    def _train_step_callable(
-        self,
-        rows: Array,
-        target: Array,
-        weight: Array | None,
-        loss: CallableLoss,
-        optimizer: Optimizer,
-        n_threads: int,
-    ) -> tuple[int, float]:
-        """`_train_step` for a loss that is a Python function."""
-        made = trace(self, rows, n_threads=n_threads)
-        cotangent = np.empty_like(made.output)
-        value = loss._evaluate(made.output, target, weight, cotangent)
-        gradients = backward(self, made, cotangent, n_threads=n_threads).flat
-        if not (np.isfinite(value) and np.isfinite(gradients).all()):
-            return _core.NOT_FINITE, value
-        optimizer._apply(self, gradients, n_threads)
-        return _core.OK, value
+        batch, _ = as_batch(self, x, y, sample_weight, checked_loss)
+        return train_step(self, batch, checked_loss, optimizer, _core.default_n_threads())
 
     def fit(
         self,
@@ -296,7 +263,7 @@ class MLP(Topology):
         progress: bool | None = False,
         sample_weight: ArrayLike | None = None,
         shuffle: bool = True,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> History:
         """Train for a number of epochs, in mini-batches.
 
@@ -329,8 +296,8 @@ class MLP(Topology):
             A weight of 2 equals the row given twice.
         shuffle : bool, default=True
             Whether each epoch takes the rows in a new order.
-        seed : int, default=0
-            Where these orders come from.
+        seed : int, optional
+            Where these orders come from, in [0, 2**64); None draws one at each call.
 
         Returns
         -------
@@ -340,10 +307,12 @@ class MLP(Topology):
         Raises
         ------
         FloatingPointError
-            If the loss or a gradient is no longer finite; the message names epoch and step, and the
-            net has the parameters before that step.
+            If the loss, a gradient or an update is no longer finite; the message names epoch and
+            step, and the net has the parameters before that step.
         ValueError, TypeError
-            If an argument does not fit, or the data are not finite.
+            If an argument does not fit, the data are not finite, or a target is not in the range
+            of the loss: [0, 1] for ``bce`` and ``bce_with_logits``, 0 and above for
+            ``cross_entropy`` and ``poisson``.
 
         Examples
         --------

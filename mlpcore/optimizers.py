@@ -13,14 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
-from ._validation import (
-    as_gradients,
-    as_moment,
-    as_network,
-    check_in_range,
-    check_momentum,
-    check_n_steps,
-)
+from ._attributes import added_attributes, restore_attributes
+from ._checks import check_in_range, check_momentum, check_n_steps
+from ._validation import as_moment, as_network, as_optimizer
+from .trace import as_gradients
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -42,7 +38,7 @@ def _settable(name: str, *, include_low: bool, doc: str) -> Any:
 
 
 def _fixed(name: str, doc: str) -> Any:
-    # Read-only: the moments that exist have been made with it.
+    # Read-only: the moments that exist have been made with it, or are it.
     return property(_KERNEL[name].__get__, doc=doc)
 
 
@@ -57,6 +53,9 @@ class Optimizer(_core.OptimizerKernel):
         How strongly parameters are drawn to zero; 0 or above. It may be set at any time.
     n_steps : int
         Updates made.
+    first_moment, second_moment : numpy.ndarray of shape (P,) or None
+        The running means of the rule, velocity or moments; None before the first update, and where
+        the rule has none.
     """
 
     __slots__ = ()
@@ -70,6 +69,15 @@ class Optimizer(_core.OptimizerKernel):
     weight_decay: float = _settable(
         "weight_decay", include_low=True, doc="How strongly parameters are drawn to zero."
     )
+    n_steps: int = _fixed("n_steps", "Updates made.")
+    first_moment: Array | None = _fixed("first_moment", "The velocity, or the first moment.")
+    second_moment: Array | None = _fixed("second_moment", "The second moment.")
+    # Of the core's rules, each class below names those that it has; on the others they are fixed.
+    momentum: float = _fixed("momentum", "Share of the velocity that is kept.")
+    nesterov: bool = _fixed("nesterov", "Whether to look ahead along the velocity.")
+    beta1: float = _fixed("beta1", "Share of the first moment that is kept.")
+    beta2: float = _fixed("beta2", "Share of the second moment that is kept.")
+    epsilon: float = _fixed("epsilon", "Keeps the denominator from zero.")
 
     def step(self, net: MLP, gradients: Gradients | ArrayLike) -> None:
         """Update the parameters of `net` once, in place.
@@ -84,7 +92,7 @@ class Optimizer(_core.OptimizerKernel):
         Raises
         ------
         FloatingPointError
-            If a gradient is not finite; nothing was updated then.
+            If a gradient or the update is not finite; nothing was updated then.
         ValueError, TypeError
             If the gradients are not those of such a net, or the optimizer belongs to another one.
 
@@ -96,6 +104,7 @@ class Optimizer(_core.OptimizerKernel):
         >>> net.parameters
         array([-0.5,  0.5], dtype=float32)
         """
+        as_optimizer(self)
         flat = as_gradients(as_network(net), gradients)
         if not np.isfinite(flat).all():
             raise FloatingPointError("a gradient is not finite; the parameters were not updated")
@@ -118,7 +127,10 @@ class Optimizer(_core.OptimizerKernel):
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = {name: getattr(self, name) for name in self._hyperparameters}
         state = (self.n_steps, self.first_moment, self.second_moment)
-        return _remade, (type(self), arguments, state)
+        return _remade, (type(self), arguments, state), added_attributes(self, ())
+
+    def __setstate__(self, state: Any) -> None:
+        restore_attributes(self, state)
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._hyperparameters)
@@ -161,9 +173,6 @@ class SGD(Optimizer):
 
     __slots__ = ()
     _hyperparameters = ("learning_rate", "momentum", "nesterov", "weight_decay")
-
-    momentum: float = _fixed("momentum", "Share of the velocity that is kept.")
-    nesterov: bool = _fixed("nesterov", "Whether to look ahead along the velocity.")
 
     def __init__(
         self,
@@ -214,10 +223,6 @@ class Adam(Optimizer):
     __slots__ = ()
     _hyperparameters = ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay")
     _kind = "adam"
-
-    beta1: float = _fixed("beta1", "Share of the first moment that is kept.")
-    beta2: float = _fixed("beta2", "Share of the second moment that is kept.")
-    epsilon: float = _fixed("epsilon", "Keeps the denominator from zero.")
 
     def __init__(
         self,
@@ -286,10 +291,15 @@ def _remade(
     arguments: dict[str, Any],
     state: tuple[int, Array | None, Array | None],
 ) -> Optimizer:
-    """An optimizer with a state of its own, for copies and pickles."""
+    """An optimizer with a state of its own, for copies and pickles.
+
+    A subclass may have another constructor: that of the class with these hyperparameters is called.
+    """
     n_steps, first_moment, second_moment = state
-    optimizer = cls(**arguments)
-    optimizer.n_steps = check_n_steps(n_steps)
-    optimizer.first_moment = as_moment(first_moment, "first_moment")
-    optimizer.second_moment = as_moment(second_moment, "second_moment")
+    optimizer = cls.__new__(cls)
+    base: Any = next(base for base in cls.__mro__ if "_hyperparameters" in vars(base))
+    base.__init__(optimizer, **arguments)
+    _KERNEL["n_steps"].__set__(optimizer, check_n_steps(n_steps))
+    _KERNEL["first_moment"].__set__(optimizer, as_moment(first_moment, "first_moment"))
+    _KERNEL["second_moment"].__set__(optimizer, as_moment(second_moment, "second_moment"))
     return optimizer

@@ -34,13 +34,12 @@ def target_gradient(
         return None
     if loss.kind in _OF_RESIDUAL:
         return -dl_dy_hat
-    _, _, pre_activations, outputs, _ = steps.records
     # Like the loss itself, the slope is taken from the pre-activation where the net takes the loss
     # and its last activation as one step.
     if loss.fuses_with(net.activations[-1]):
-        slope = _FUSED_SLOPES[loss.kind](pre_activations[-1])
+        slope = _FUSED_SLOPES[loss.kind](steps.records.pre_activations[-1])
     else:
-        slope = _SLOPES[loss.kind](outputs[-1])
+        slope = _SLOPES[loss.kind](steps.records.outputs[-1])
     n_samples, n_outputs = slope.shape
     n_terms = terms_per_sample(loss, n_outputs)
     if n_terms is not None and n_samples > 0:

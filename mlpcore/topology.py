@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 
 from . import _core
-from ._validation import (
-    as_activations,
-    as_dtype,
-    as_sizes,
-    as_state,
-    check_bool,
-    check_choice,
-    check_seed,
-)
+from ._attributes import added_attributes, restore_attributes
+from ._checks import as_activations, as_dtype, as_sizes, check_bool, check_choice, check_seed
+from ._validation import as_state
 from .initializers import INITIALIZERS, initial_weight
 
 if TYPE_CHECKING:
@@ -90,7 +84,9 @@ class Topology(_core.Network):
     @property
     def parameters(self) -> Array:
         """All parameters, (P,): live, writable, contiguous, 64-byte aligned."""
-        return _PARAMETERS.__get__(self)  # type: ignore[no-any-return]
+        flat: Array = _PARAMETERS.__get__(self)
+        # An array can be given another shape in place, by whoever has it; here it stays flat.
+        return flat if flat.ndim == 1 else flat.reshape(-1)
 
     @parameters.setter
     def parameters(self, value: object) -> None:
@@ -102,32 +98,50 @@ class Topology(_core.Network):
     @property
     def sizes(self) -> tuple[int, ...]:
         """Layer sizes, ``(D, ..., K)``."""
-        return self._sizes
+        try:
+            return self._sizes
+        except AttributeError:
+            raise self._not_initialised() from None
 
     @property
     def activations(self) -> tuple[str, ...]:
         """One name per layer."""
-        return self._activations
+        try:
+            return self._activations
+        except AttributeError:
+            raise self._not_initialised() from None
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Precision: ``float32`` or ``float64``."""
-        return self._dtype
+        try:
+            return self._dtype
+        except AttributeError:
+            raise self._not_initialised() from None
 
     @property
     def has_bias(self) -> bool:
         """Whether the layers have biases."""
-        return self._has_bias
+        try:
+            return self._has_bias
+        except AttributeError:
+            raise self._not_initialised() from None
 
     @property
     def weights(self) -> tuple[Array, ...]:
         """Weight of each layer, (n_outputs, n_inputs): live views of `parameters`."""
-        return self._weights
+        try:
+            return self._weights
+        except AttributeError:
+            raise self._not_initialised() from None
 
     @property
     def biases(self) -> tuple[Array | None, ...]:
         """Bias of each layer, (n_outputs,): live views of `parameters`; None without biases."""
-        return self._biases
+        try:
+            return self._biases
+        except AttributeError:
+            raise self._not_initialised() from None
 
     @property
     def n_parameters(self) -> int:
@@ -159,37 +173,42 @@ class Topology(_core.Network):
 
     __copy__ = copy
 
-    def __getstate__(self) -> tuple[Array, dict[str, Any] | None]:
-        return self.parameters, getattr(self, "__dict__", None)
+    def __getstate__(self) -> tuple[Array, Any]:
+        return self.parameters, added_attributes(self, Topology.__slots__)
 
-    def __setstate__(self, state: tuple[Array, dict[str, Any] | None]) -> None:
+    def __setstate__(self, state: tuple[Array, Any]) -> None:
         parameters, attributes = as_state(self.parameters, state)
+        restore_attributes(self, attributes)
         self.parameters[:] = parameters
-        if attributes:
-            self.__dict__.update(attributes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _remade, (type(self), *self._topology()), self.__getstate__()
 
     def _topology(self) -> tuple[tuple[int, ...], tuple[str, ...], str, bool]:
-        return self._sizes, self._activations, self._dtype.name, self._has_bias
+        return self.sizes, self.activations, self.dtype.name, self.has_bias
+
+    def _not_initialised(self) -> RuntimeError:
+        return RuntimeError(
+            f"the net is not initialised: {type(self).__name__}.__init__ did not run to its end, "
+            "or did not call super().__init__(sizes, ...)"
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Topology):
             return NotImplemented
         if self._topology() != other._topology():
             return False
-        bits = f"u{self._dtype.itemsize}"
+        bits = f"u{self.dtype.itemsize}"
         return np.array_equal(self.parameters.view(bits), other.parameters.view(bits))
 
     # Parameters change, so that a net is no key of a dictionary.
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        bias = "" if self._has_bias else ", bias=False"
+        bias = "" if self.has_bias else ", bias=False"
         return (
-            f"{type(self).__name__}({list(self._sizes)}, activations={list(self._activations)}, "
-            f"dtype={self._dtype.name!r}{bias})"
+            f"{type(self).__name__}({list(self.sizes)}, activations={list(self.activations)}, "
+            f"dtype={self.dtype.name!r}{bias})"
         )
 
 

@@ -3,36 +3,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import _core
-from ._validation import (
-    as_cotangent,
-    as_flat,
-    as_loss,
-    as_network,
-    as_rows,
-    as_sample_weight,
-    as_targets,
-    as_trace,
-    is_loss,
-)
-from ._validation import (
-    n_threads as checked_n_threads,
-)
+from ._checks import received
+from ._core import default_n_threads
+from ._validation import as_flat, as_network, as_rows
 from .topology import layer_views
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from ._core import Array
-    from .mlp import MLP, LossLike
+    from .mlp import MLP
 
-    # Parameters, samples, and of each layer pre-activation, output and activation's derivative:
-    # what the core takes, always as a batch. Softmax has no elementwise derivative: None.
-    _Records: TypeAlias = tuple[Array, Array, list[Array], list[Array], list[Any]]
+
+class Records(NamedTuple):
+    """What a forward pass leaves behind, as the core takes it: always as a batch."""
+
+    parameters: Array  # (P,)
+    x: Array  # (N, D)
+    pre_activations: list[Array]  # of each layer, (N, n_outputs)
+    outputs: list[Array]
+    activation_derivatives: list[Any]  # None for softmax, which has no elementwise one
 
 
 class LayerTrace:
@@ -98,8 +92,9 @@ class Trace:
         Whether the input was one sample (D,); the first axis of all arrays falls away then.
     n_samples : int
         Number of samples, N.
-    records : tuple
-        The same arrays as the core takes them, always as a batch.
+    records : Records
+        The same arrays as the core takes them, always as a batch: ``.parameters``, ``.x``, and of
+        each layer ``.pre_activations``, ``.outputs`` and ``.activation_derivatives``.
 
     Notes
     -----
@@ -119,7 +114,7 @@ class Trace:
 
     __slots__ = ("layers", "net", "parameters", "records", "single")
 
-    def __init__(self, net: MLP, records: _Records, single: bool) -> None:
+    def __init__(self, net: MLP, records: Records, single: bool) -> None:
         parameters, rows, pre_activations, outputs, activation_derivatives = records
         for array in (parameters, rows, *pre_activations, *outputs, *activation_derivatives):
             if array is not None:
@@ -147,7 +142,7 @@ class Trace:
     @property
     def n_samples(self) -> int:
         """Number of samples, N."""
-        return int(self.records[1].shape[0])
+        return int(self.records.x.shape[0])
 
     def _shown(self, array: Any) -> Any:
         return array[0] if self.single and array is not None else array
@@ -218,10 +213,30 @@ class Gradients:
         return f"Gradients(flat {self.flat.shape}, inputs {self.inputs.shape})"
 
 
-def trace(net: MLP, x: ArrayLike, *, n_threads: int | None = None) -> Trace:
+def as_trace(net: MLP, trace: Any) -> Trace:
+    """Return `trace`, which has to be one of a net of the same topology."""
+    if not isinstance(trace, Trace):
+        raise TypeError(f"trace: expected a Trace such as net.trace(x), got {received(trace)}")
+    if trace.net is not net and trace.net._topology() != net._topology():
+        raise ValueError(f"trace: expected one of a net like {net!r}, got one of {trace.net!r}")
+    return trace
+
+
+def as_gradients(net: MLP, gradients: Any) -> Array:
+    """Return the flat vector (P,) of `Gradients` of such a net, or of an array."""
+    flat = gradients.flat if isinstance(gradients, Gradients) else gradients
+    return as_flat(net, flat, "gradients")
+
+
+def trace(net: MLP, x: ArrayLike) -> Trace:
     """Forward pass that keeps every intermediate; see `MLP.trace`."""
     rows, single = as_rows(net, x)
     rows = rows.copy()  # the caller may go on and change x
+    return Trace(net, forward_records(net, rows, default_n_threads()), single)
+
+
+def forward_records(net: MLP, rows: Array, n_threads: int) -> Records:
+    """What a forward pass of a batch leaves behind; `rows` is kept as it is."""
     shapes = [(rows.shape[0], n_outputs) for n_outputs in net.sizes[1:]]
     pre_activations = [np.empty(shape, net.dtype) for shape in shapes]
     outputs = [np.empty(shape, net.dtype) for shape in shapes]
@@ -229,49 +244,9 @@ def trace(net: MLP, x: ArrayLike, *, n_threads: int | None = None) -> Trace:
         None if activation == "softmax" else np.empty(shape, net.dtype)
         for activation, shape in zip(net.activations, shapes, strict=True)
     ]
-    records = (net.parameters.copy(), rows, pre_activations, outputs, activation_derivatives)
-    net._forward_records(*records, checked_n_threads(n_threads))
-    return Trace(net, records, single)
-
-
-def backward(
-    net: MLP,
-    trace: Trace,
-    loss_or_cotangent: LossLike | ArrayLike,
-    y: ArrayLike | None = None,
-    sample_weight: ArrayLike | None = None,
-    *,
-    n_threads: int | None = None,
-) -> Gradients:
-    """Gradients of a loss, or of any cotangent, from a trace; see `MLP.backward`."""
-    as_trace(net, trace)
-    kernel = target = weight = cotangent = None
-    if is_loss(loss_or_cotangent, y, sample_weight):
-        loss = as_loss(net, loss_or_cotangent)
-        target = as_targets(net, y, trace.n_samples, loss, trace.single)
-        weight = as_sample_weight(net, sample_weight, trace.n_samples)
-        if isinstance(loss, _core.LossKernel):
-            kernel = loss
-        else:
-            cotangent = np.empty_like(trace.records[3][-1])
-            loss._evaluate(trace.records[3][-1], target, weight, cotangent)
-    else:
-        cotangent = as_cotangent(net, loss_or_cotangent, trace.n_samples, trace.single)
-    flat = np.empty_like(net.parameters)
-    inputs = np.empty_like(trace.records[1])
-    net._backward_records(
-        *trace.records,
-        cotangent,
-        kernel,
-        target,
-        weight,
-        flat,
-        inputs,
-        None,
-        None,
-        checked_n_threads(n_threads),
-    )
-    return Gradients(net, flat, inputs[0] if trace.single else inputs)
+    records = Records(net.parameters.copy(), rows, pre_activations, outputs, activation_derivatives)
+    net._forward_records(*records, n_threads)
+    return records
 
 
 def _retraced(net: MLP, parameters: Array, x: Array) -> Trace:

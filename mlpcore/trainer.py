@@ -3,46 +3,28 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from . import _core
-from ._validation import (
-    as_loss,
-    as_network,
-    as_optimizer,
-    as_rows,
-    as_sample_weight,
-    as_targets,
-    check_bool,
-    check_finite,
-    check_positive_int,
-    check_seed,
-)
-from ._validation import (
-    n_threads as checked_n_threads,
-)
+from ._checks import as_n_threads, check_bool, check_positive_int, check_seed, received
+from ._validation import Batch, as_batch, as_network, as_optimizer, check_finite
 from .callbacks import BestEpoch, Callback, EarlyStopping, EpochState
 from .history import History
+from .loss_base import check_targets
+from .losses import as_loss
 from .progress import progress_bar
+from .steps import train_epoch, train_step, value_and_gradients
 
 if TYPE_CHECKING:
+    from .losses import CallableLoss, Loss
     from .mlp import MLP, LossLike
     from .optimizers import Optimizer
-
-Array = NDArray[Any]
-
-
-class Rows(NamedTuple):
-    """Data in the form that the core takes."""
-
-    x: Array
-    target: Array
-    sample_weight: Array | None
 
 
 class Trainer:
@@ -60,8 +42,9 @@ class Trainer:
         Rows of a mini-batch. The last one of an epoch may be smaller, and is used.
     shuffle : bool, default True
         Whether each epoch takes the rows in a new order.
-    seed : int, default 0
-        The order of an epoch depends on this, the epoch's number and the count of rows alone.
+    seed : int, optional
+        In [0, 2**64). The order of an epoch depends on this, the epoch's number and the count of
+        rows alone. None draws a seed from the operating system, once for this trainer.
     n_threads : int, optional
         Threads at work; None takes `mlpcore.get_n_threads()`. The results do not depend on it.
 
@@ -70,9 +53,11 @@ class Trainer:
     history : History
         One row for each epoch so far.
     n_epochs : int
-        Epochs completed so far: the rows of `history`.
-    net, loss, optimizer, batch_size, shuffle, seed, n_threads
-        As given; the loss as this net computes it.
+        Epochs completed so far.
+    batch_size : int
+        It may be set at any time; an epoch that runs keeps the one it began with.
+    net, loss, optimizer, shuffle, seed, n_threads
+        As given, and read-only; the loss as this net computes it, the seed that was drawn.
 
     Raises
     ------
@@ -87,6 +72,7 @@ class Trainer:
     Examples
     --------
     >>> import numpy as np
+    >>> import mlpcore
     >>> x = np.linspace(-1.0, 1.0, 200)[:, np.newaxis]
     >>> net = mlpcore.MLP([1, 16, 1], activations="tanh", seed=0)
     >>> trainer = mlpcore.Trainer(net, "mse", mlpcore.Adam(1e-2))
@@ -103,27 +89,71 @@ class Trainer:
         batch_size: int = 32,
         *,
         shuffle: bool = True,
-        seed: int = 0,
+        seed: int | None = None,
         n_threads: int | None = None,
     ) -> None:
-        self.net = as_network(net)
-        self.loss = as_loss(net, loss)
+        self._net = as_network(net)
+        self._loss = as_loss(net, loss)
         as_optimizer(optimizer)
-        self.optimizer = optimizer
-        self.batch_size = check_positive_int(batch_size, "batch_size")
-        self.shuffle = check_bool(shuffle, "shuffle")
+        self._optimizer = optimizer
+        self.batch_size = batch_size
+        self._shuffle = check_bool(shuffle, "shuffle")
         checked_seed = check_seed(seed)
-        if checked_seed is None:
-            raise TypeError("seed: expected an integer in [0, 2**64), got None")
-        self.seed = checked_seed
-        checked_n_threads(n_threads)
-        self.n_threads = n_threads
-        self.history = History()
+        self._seed = int.from_bytes(os.urandom(8)) if checked_seed is None else checked_seed
+        as_n_threads(n_threads)
+        self._n_threads = n_threads
+        self._history = History()
+        # Not the length of the history, which is the caller's to change.
+        self._n_epochs = 0
+
+    @property
+    def net(self) -> MLP:
+        """The net that is trained."""
+        return self._net
+
+    @property
+    def loss(self) -> Loss | CallableLoss:
+        """The loss, as the net computes it."""
+        return self._loss
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer, with its state."""
+        return self._optimizer
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a mini-batch."""
+        return self._batch_size
+
+    @batch_size.setter
+    def batch_size(self, value: int) -> None:
+        self._batch_size = check_positive_int(value, "batch_size")
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether each epoch takes the rows in a new order."""
+        return self._shuffle
+
+    @property
+    def seed(self) -> int:
+        """Where the order of the rows comes from."""
+        return self._seed
+
+    @property
+    def n_threads(self) -> int | None:
+        """Threads at work; None takes `mlpcore.get_n_threads()`."""
+        return self._n_threads
+
+    @property
+    def history(self) -> History:
+        """One row for each epoch so far."""
+        return self._history
 
     @property
     def n_epochs(self) -> int:
         """Epochs completed so far."""
-        return len(self.history)
+        return self._n_epochs
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """One update from one batch, as `MLP.train_step`.
@@ -145,23 +175,20 @@ class Trainer:
         Raises
         ------
         FloatingPointError
-            If the loss or a gradient is not finite; nothing was updated then.
+            If the loss, a gradient or the update is not finite; nothing was updated then.
         ValueError, TypeError
             If an argument does not fit.
 
         Examples
         --------
+        >>> import mlpcore
         >>> net = mlpcore.MLP([2, 1], init="zeros")
         >>> trainer = mlpcore.Trainer(net, "mse", mlpcore.SGD(0.5))
         >>> trainer.step([[1.0, 2.0]], [[3.0]])
         9.0
         """
-        status, value = self._update(self._as_rows(x, y, sample_weight))
-        if status == _core.NOT_FINITE:
-            raise FloatingPointError(
-                f"the loss ({value}) or a gradient is not finite; the parameters were not updated"
-            )
-        return value
+        batch, _ = as_batch(self.net, x, y, sample_weight, self.loss)
+        return train_step(self.net, batch, self.loss, self.optimizer, as_n_threads(self.n_threads))
 
     def fit(
         self,
@@ -206,13 +233,15 @@ class Trainer:
         Raises
         ------
         FloatingPointError
-            If the loss or a gradient is no longer finite. The message names epoch and step, and the
-            net has the parameters before that step.
+            If the loss, a gradient or an update is no longer finite. The message names epoch and
+            step, and the net has the parameters before that step.
         KeyboardInterrupt
             After Ctrl-C, once the running update is complete. The epoch that it cuts short is not
             counted.
         ValueError, TypeError
-            If an argument does not fit, or `x`, `y` or `sample_weight` is not finite.
+            If an argument does not fit, `x`, `y` or `sample_weight` is not finite, or a target is
+            not in the range of the loss: [0, 1] for ``bce`` and ``bce_with_logits``, 0 and above
+            for ``cross_entropy`` and ``poisson``.
 
         Notes
         -----
@@ -220,11 +249,14 @@ class Trainer:
         the rows. Each of them is from before its own update, so that it is not the loss of the
         parameters that the epoch ends with; the validation loss is.
 
-        However `fit` ends, the net, the optimizer and `history` fit together, and the next call
-        goes on from there.
+        However `fit` ends, the next call goes on from there: the net, the optimizer and `history`
+        are those after the last update. Only `EarlyStopping` with ``restore_best=True`` takes the
+        net alone back to its best epoch; the optimizer's state and `history` stay those of the
+        last one.
 
         Examples
         --------
+        >>> import mlpcore
         >>> net = mlpcore.MLP([2, 8, 1], seed=0)
         >>> trainer = mlpcore.Trainer(net, "mse", mlpcore.Adam(), batch_size=2)
         >>> x, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
@@ -233,7 +265,7 @@ class Trainer:
         [1, 2]
         """
         check_positive_int(epochs, "epochs")
-        data = self._as_finite_rows(x, y, sample_weight)
+        data = self._as_data(x, y, sample_weight)
         held_out = self._as_validation(validation)
         best = self._as_best_epoch(early_stopping, held_out)
         callbacks = _as_callbacks(callbacks)
@@ -243,7 +275,7 @@ class Trainer:
             for _ in range(epochs):
                 row = self._epoch(data)
                 if held_out is not None:
-                    row["validation_loss"] = self._loss(held_out)
+                    row["validation_loss"] = self._validation_loss(held_out)
                 # Before a callback can touch the parameters: the loss is that of the ones here now.
                 stop = best is not None and best.patience_is_over(row)
                 state = EpochState(self.n_epochs, row, self.net, self.optimizer, self)
@@ -258,96 +290,73 @@ class Trainer:
 
     # ---- one epoch -------------------------------------------------------------------------------
 
-    def _epoch(self, data: Rows) -> dict[str, Any]:
+    def _epoch(self, data: Batch) -> dict[str, Any]:
         """Use every row once, and return the history's new row."""
         n_samples = len(data.x)
         order = _core.permutation(self.seed, self.n_epochs, n_samples) if self.shuffle else None
         start = time.perf_counter()
-        if isinstance(self.loss, _core.LossKernel):
-            status, loss, n_steps = self.net._train_epoch(
-                *data,
-                order,
-                self.batch_size,
-                self.loss,
-                self.optimizer,
-                checked_n_threads(self.n_threads),
-            )
-        else:
-            status, loss, n_steps = self._epoch_in_python(data, order)
+        status, loss, n_steps = train_epoch(
+            self.net,
+            data,
+            order,
+            min(self.batch_size, n_samples),  # a larger one may not fit what the core counts with
+            self.loss,
+            self.optimizer,
+            as_n_threads(self.n_threads),
+        )
         seconds = time.perf_counter() - start
         if status == _core.NOT_FINITE:
             raise FloatingPointError(
-                f"epoch {self.n_epochs + 1}, step {n_steps + 1}: the loss or a gradient is not "
-                "finite; the net has the parameters from before this step. A lower learning_rate, "
-                "or standardised x and y, usually help"
+                f"epoch {self.n_epochs + 1}, step {n_steps + 1}: the loss, a gradient or the "
+                "update is not finite; the net has the parameters from before this step. A lower "
+                "learning_rate, or standardised x and y, usually help"
             )
-        row = {"epoch": self.n_epochs + 1, "loss": loss, "seconds": seconds}
+        self._n_epochs += 1
+        row = {"epoch": self.n_epochs, "loss": loss, "seconds": seconds}
         self.history.append(row)
         return row
 
-    def _epoch_in_python(self, data: Rows, order: Array | None) -> tuple[int, float, int]:
-        """`_train_epoch` for a loss that is a Python function."""
-        n_samples = len(data.x)
-        loss = 0.0
-        for n_steps, start in enumerate(range(0, n_samples, self.batch_size)):
-            chosen: Any = slice(start, start + self.batch_size)
-            if order is not None:
-                chosen = order[chosen]
-            weight = None if data.sample_weight is None else data.sample_weight[chosen]
-            batch = Rows(data.x[chosen], data.target[chosen], weight)
-            status, value = self._update(batch)
-            if status == _core.NOT_FINITE:
-                return status, loss, n_steps
-            loss += value * (len(batch.x) / n_samples)
-        return _core.OK, loss, n_steps + 1
-
-    def _update(self, batch: Rows) -> tuple[int, float]:
-        threads = checked_n_threads(self.n_threads)
-        if isinstance(self.loss, _core.LossKernel):
-            return self.net._train_step(*batch, self.loss, self.optimizer, threads)
-        return self.net._train_step_callable(*batch, self.loss, self.optimizer, threads)
-
-    def _loss(self, data: Rows) -> float:
-        if isinstance(self.loss, _core.LossKernel):
-            threads = checked_n_threads(self.n_threads)
-            return self.net._value_and_grad(*data, self.loss, None, None, threads)
-        return self.loss(self.net.forward(data.x, n_threads=self.n_threads), data.target)
+    def _validation_loss(self, held_out: Batch) -> float:
+        n_threads = as_n_threads(self.n_threads)
+        return value_and_gradients(self.net, held_out, self.loss, None, None, n_threads)
 
     # ---- arguments -------------------------------------------------------------------------------
 
-    def _as_rows(self, x: Any, y: Any, sample_weight: Any) -> Rows:
-        rows, single = as_rows(self.net, x)
-        target = as_targets(self.net, y, len(rows), self.loss, single)
-        return Rows(rows, target, as_sample_weight(self.net, sample_weight, len(rows)))
-
-    def _as_finite_rows(self, x: Any, y: Any, sample_weight: Any) -> Rows:
-        data = self._as_rows(x, y, sample_weight)
+    def _as_data(self, x: Any, y: Any, sample_weight: Any) -> Batch:
+        data, _ = as_batch(self.net, x, y, sample_weight, self.loss)
         if len(data.x) == 0:
             raise ValueError("x: expected at least one row, got none")
         check_finite(data.x, "x")
         if data.target.dtype.kind == "f":  # what a callable loss takes may be anything
             check_finite(data.target, "y")
+        check_targets(self.loss, data.target)
+        if data.target.dtype.kind == "i":
+            # Class indices were checked once, and the core follows them: a callback that changes
+            # the caller's array must not change these.
+            data = data._replace(target=data.target.copy())
         return data
 
-    def _as_validation(self, validation: Any) -> Rows | None:
+    def _as_validation(self, validation: Any) -> Batch | None:
         if validation is None:
             return None
-        if not isinstance(validation, tuple | list) or len(validation) != 2:
-            raise TypeError(f"validation: expected a tuple (x, y), got {type(validation).__name__}")
+        if not isinstance(validation, tuple | list):
+            raise TypeError(f"validation: expected a tuple (x, y), got {received(validation)}")
+        if len(validation) != 2:
+            raise ValueError(f"validation: expected a tuple (x, y), got {len(validation)} entries")
         try:
-            return self._as_finite_rows(validation[0], validation[1], None)
+            return self._as_data(validation[0], validation[1], None)
         except (ValueError, TypeError) as error:
             raise type(error)(f"validation: {error}") from error
 
-    def _as_best_epoch(self, rule: Any, held_out: Rows | None) -> BestEpoch | None:
+    def _as_best_epoch(self, rule: Any, held_out: Batch | None) -> BestEpoch | None:
         if rule is None:
             return None
         if not isinstance(rule, EarlyStopping):
-            raise TypeError(f"early_stopping: expected an EarlyStopping, got {type(rule).__name__}")
+            raise TypeError(f"early_stopping: expected an EarlyStopping, got {received(rule)}")
         if rule.monitor == "validation_loss" and held_out is None:
             raise ValueError(
-                "early_stopping: to monitor validation_loss, fit needs validation=(x, y); "
-                'monitor="loss" watches the training loss'
+                "early_stopping: expected validation=(x, y) with monitor='validation_loss', got "
+                "None; monitor='loss' watches the training loss"
             )
         return BestEpoch(rule, self.net)
 
@@ -357,7 +366,7 @@ def _as_callbacks(callbacks: Any) -> list[Callback]:
         checked = list(callbacks)
         if all(map(callable, checked)):
             return checked
-    raise TypeError(f"callbacks: expected an iterable of callables, got {callbacks!r}")
+    raise TypeError(f"callbacks: expected an iterable of callables, got {received(callbacks)}")
 
 
 def _is_true(value: object) -> bool:

@@ -12,13 +12,13 @@ typedef __mmask8 mask_f64;
 
 #define X_(op) MLP_PASTE3(_mm512_, op, MLP_X86_SUFFIX)
 
-#define v_tail(n)                   ((mlp_tail)((1u << (n)) - 1u))
-#define v_load(p)                   X_(loadu)(p)
-#define v_store(p, x)               X_(storeu)(p, x)
-#define v_load_tail(p, t)           X_(maskz_loadu)(t, p)
-#define v_store_tail(p, t, x)       X_(mask_storeu)(p, t, x)
-#define v_set1(s)                   X_(set1)(s)
-/* Not setzero: clang has a macro _mm512_setzero, which would take the pasted suffix a second time. */
+#define v_tail(n)             ((mlp_tail)((1u << (n)) - 1u))
+#define v_load(p)             X_(loadu)(p)
+#define v_store(p, x)         X_(storeu)(p, x)
+#define v_load_tail(p, t)     X_(maskz_loadu)(t, p)
+#define v_store_tail(p, t, x) X_(mask_storeu)(p, t, x)
+#define v_set1(s)             X_(set1)(s)
+/* Not setzero: clang has a macro of that name, which would take the pasted suffix twice. */
 #define v_zero()                    X_(set1)(0)
 #define v_add(a, b)                 X_(add)(a, b)
 #define v_sub(a, b)                 X_(sub)(a, b)

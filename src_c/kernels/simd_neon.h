@@ -10,39 +10,39 @@ typedef float32x4_t vec_f32;
 typedef float64x2_t vec_f64;
 typedef uint32x4_t mask_f32;
 typedef uint64x2_t mask_f64;
-#define mlp_vec V_(vec)
+#define mlp_vec  V_(vec)
 #define mlp_mask V_(mask)
 #define mlp_tail size_t
 
 #define X_(op) MLP_PASTE2(op, MLP_NEON_SUFFIX)
 
-#define v_tail(n) ((size_t)(n))
-#define v_load(p) X_(vld1q)(p)
-#define v_store(p, x) X_(vst1q)(p, x)
-#define v_load_tail(p, t) V_(load_tail)(p, t)
-#define v_store_tail(p, t, x) V_(store_tail)(p, t, x)
-#define v_set1(s) X_(vdupq_n)(s)
-#define v_zero() v_set1(MLP_C(0))
-#define v_add(a, b) X_(vaddq)(a, b)
-#define v_sub(a, b) X_(vsubq)(a, b)
-#define v_mul(a, b) X_(vmulq)(a, b)
-#define v_div(a, b) X_(vdivq)(a, b)
-#define v_sqrt(a) X_(vsqrtq)(a)
-#define v_fma(a, b, c) X_(vfmaq)(c, a, b)
-#define v_fnma(a, b, c) X_(vfmsq)(c, a, b)
-#define v_max(a, b) V_(max)(a, b)
-#define v_min(a, b) V_(min)(a, b)
-#define v_abs(a) X_(vabsq)(a)
-#define v_neg(a) X_(vnegq)(a)
+#define v_tail(n)                   ((size_t)(n))
+#define v_load(p)                   X_(vld1q)(p)
+#define v_store(p, x)               X_(vst1q)(p, x)
+#define v_load_tail(p, t)           V_(load_tail)(p, t)
+#define v_store_tail(p, t, x)       V_(store_tail)(p, t, x)
+#define v_set1(s)                   X_(vdupq_n)(s)
+#define v_zero()                    v_set1(MLP_C(0))
+#define v_add(a, b)                 X_(vaddq)(a, b)
+#define v_sub(a, b)                 X_(vsubq)(a, b)
+#define v_mul(a, b)                 X_(vmulq)(a, b)
+#define v_div(a, b)                 X_(vdivq)(a, b)
+#define v_sqrt(a)                   X_(vsqrtq)(a)
+#define v_fma(a, b, c)              X_(vfmaq)(c, a, b)
+#define v_fnma(a, b, c)             X_(vfmsq)(c, a, b)
+#define v_max(a, b)                 V_(max)(a, b)
+#define v_min(a, b)                 V_(min)(a, b)
+#define v_abs(a)                    X_(vabsq)(a)
+#define v_neg(a)                    X_(vnegq)(a)
 #define v_copysign(magnitude, sign) V_(copysign)(magnitude, sign)
-#define v_round(a) X_(vrndnq)(a)
-#define v_lt(a, b) X_(vcltq)(a, b)
-#define v_le(a, b) X_(vcleq)(a, b)
-#define v_eq(a, b) X_(vceqq)(a, b)
-#define v_select(mask, a, b) X_(vbslq)(mask, a, b)
-#define v_pow2(n) V_(pow2)(n)
-#define v_exponent(a) V_(exponent)(a)
-#define v_mantissa(a) V_(mantissa)(a)
+#define v_round(a)                  X_(vrndnq)(a)
+#define v_lt(a, b)                  X_(vcltq)(a, b)
+#define v_le(a, b)                  X_(vcleq)(a, b)
+#define v_eq(a, b)                  X_(vceqq)(a, b)
+#define v_select(mask, a, b)        X_(vbslq)(mask, a, b)
+#define v_pow2(n)                   V_(pow2)(n)
+#define v_exponent(a)               V_(exponent)(a)
+#define v_mantissa(a)               V_(mantissa)(a)
 
 /* NEON has no masked load: lane after lane, through a buffer. */
 MLP_INLINE vec_f32 load_tail_f32(const float *p, size_t n) {
@@ -108,7 +108,6 @@ MLP_INLINE vec_f32 mantissa_f32(vec_f32 a) {
 }
 
 MLP_INLINE vec_f64 mantissa_f64(vec_f64 a) {
-    uint64x2_t fraction =
-        vandq_u64(vreinterpretq_u64_f64(a), vdupq_n_u64(0x000FFFFFFFFFFFFFu));
+    uint64x2_t fraction = vandq_u64(vreinterpretq_u64_f64(a), vdupq_n_u64(0x000FFFFFFFFFFFFFu));
     return vreinterpretq_f64_u64(vorrq_u64(fraction, vdupq_n_u64(0x3FF0000000000000u)));
 }

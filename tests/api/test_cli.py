@@ -22,6 +22,17 @@ def test_info_says_what_runs(capsys):
     assert "KiB" in printed["caches"]
 
 
+def test_caches_are_told_by_their_level():
+    sizes = [mlpcore.cpu.cache_bytes(level) for level in (1, 2, 3)]
+    known = [size for size in sizes if size > 0]
+    assert known == sorted(known)
+    for level in (0, 4):
+        with pytest.raises(ValueError, match=rf"level: expected .*got {level}"):
+            mlpcore.cpu.cache_bytes(level)
+    with pytest.raises(TypeError, match="level"):
+        mlpcore.cpu.cache_bytes("L1")
+
+
 def test_module_is_a_command():
     # The package that is under test, whatever lies in the current folder.
     environment = os.environ | {"PYTHONPATH": str(Path(mlpcore.__file__).parents[1])}

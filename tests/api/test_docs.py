@@ -97,6 +97,12 @@ def test_sources_that_a_page_names_exist(path):
         assert any(source == name or source.endswith(f"/{name}") for source in sources), name
 
 
+def test_the_map_of_the_house_has_every_module():
+    named = re.findall(r"[\w/]+\.pyx?\b", (ROOT / "README.md").read_text(encoding="utf-8"))
+    modules = {file.name for file in (ROOT / "mlpcore").glob("*.py*")} - {"__init__.py", "py.typed"}
+    assert modules - set(named) == {"_core.pyi"}
+
+
 @pytest.mark.parametrize("path", PAGES, ids=page_id)
 def test_make_targets_that_a_page_names_exist(path):
     targets = re.findall(

@@ -103,9 +103,72 @@ def test_equality():
 
 @instances
 def test_a_loss_does_not_change(loss):
-    for name in ("reduction", "kind", "parameter"):
+    for name in ("reduction", "kind", "parameter", "delta", "q", "from_logits"):
         with pytest.raises(AttributeError):
             setattr(loss, name, 0)
+
+
+def test_parameters_are_attributes():
+    assert losses.Huber(delta=2).delta == 2.0
+    assert losses.Quantile(q=0.3).q == 0.3
+    assert losses.CrossEntropy().from_logits is True
+    assert losses.CrossEntropy(False).from_logits is False
+
+
+class Steep(losses.Huber):
+    """A constructor of its own, an attribute and a slot."""
+
+    __slots__ = ("__dict__", "note")
+
+    def __init__(self, note):
+        super().__init__(7.0)
+        self.note = note
+        self.seen = [note]
+
+
+class Whole(losses.Loss):
+    name = "whole"
+
+    def __init__(self):
+        super().__init__("huber", 0.25, reduction="sum")
+
+
+def test_a_copy_of_a_subclass_keeps_its_attributes():
+    y_hat, y = data(losses.MSE())
+    for loss in (Steep("a note"), Whole()):
+        for other in (copy.copy(loss), copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
+            assert type(other) is type(loss)
+            assert other == loss
+            assert other(y_hat, y) == loss(y_hat, y)
+            if isinstance(loss, Steep):
+                assert (other.delta, other.note, other.seen) == (7.0, "a note", ["a note"])
+
+
+class Forgetful(losses.Huber):
+    def __init__(self):
+        pass
+
+
+@pytest.mark.parametrize("make", [Forgetful, lambda: losses.Huber.__new__(losses.Huber)])
+def test_a_loss_without_its_constructor_is_an_error(make):
+    y_hat, y = data(losses.Huber())
+    net = mlpcore.MLP([2, K], seed=0)
+    for use in (
+        lambda: make()(y_hat, y),
+        lambda: make().gradient(y_hat, y),
+        lambda: net.value_and_grad(np.ones((N, 2)), y, make()),
+        lambda: make()(net.trace(np.ones((N, 2))), y),
+    ):
+        with pytest.raises(RuntimeError, match="the loss is not initialised"):
+            use()
+
+
+@pytest.mark.parametrize("output", _core.ACTIVATIONS)
+def test_what_a_net_computes_as_one_step(output):
+    fused = {name for name, loss in losses.NAMED.items() if loss.fuses_with(output)}
+    assert fused == {"sigmoid": {"bce"}, "softmax": {"cross_entropy"}}.get(output, set())
+    assert losses.CrossEntropy(False).fuses_with(output) is (output == "softmax")
+    assert not losses.CallableLoss(squared).fuses_with(output)
 
 
 # ---- values and gradients -----------------------------------------------------------------------
@@ -268,6 +331,39 @@ def test_cross_entropy_after_identity_takes_logits(dtype):
     assert net.value_and_grad(x, classes, "cross_entropy")[0] == pytest.approx(expected, rel=1e-6)
 
 
+def test_bare_probabilities_of_a_softmax_have_to_be_named_as_such():
+    net = net_for(losses.CrossEntropy(False), "float64", "softmax")
+    trace, y = net.trace(np.ones((N, 2))), [0, 1, 2, 0, 1]
+    expected = net.backward(trace, "cross_entropy", y).flat
+    of_trace = net.backward(trace, losses.CrossEntropy().gradient(trace, y)).flat
+    named = losses.CrossEntropy(from_logits=False).gradient(trace.output, y)
+    np.testing.assert_allclose(of_trace, expected, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(net.backward(trace, named).flat, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("loss", "good", "bad"),
+    [
+        (losses.BCE(), 1.0, 1.25),
+        (losses.BCE(), 0.0, -0.25),
+        (losses.BCEWithLogits(), 1.0, 2.0),
+        (losses.CrossEntropy(), 3.0, -1.0),
+        (losses.CrossEntropy(False), 3.0, -1.0),
+        (losses.Poisson(), 3.0, -1.0),
+    ],
+    ids=repr,
+)
+def test_targets_outside_the_range_of_the_loss_are_refused(loss, good, bad):
+    y_hat, y = np.full((N, K), 0.5), np.full((N, K), good)
+    assert np.isfinite(loss(y_hat, y))
+    y[2, 1] = np.nan
+    assert np.isnan(loss(y_hat, y))
+    y[3, 2] = bad
+    for use in (loss, loss.gradient):
+        with pytest.raises(ValueError, match=rf"^y: .*got {bad} at row 3, column 2"):
+            use(y_hat, y)
+
+
 def test_what_suits_no_output_is_refused_of_a_trace_too():
     trace = net_for(losses.MSE(), "float32").trace(np.ones((1, 2)))
     with pytest.raises(ValueError, match=r"^loss: bce needs"):
@@ -324,7 +420,7 @@ def test_a_callable_sees_batches_and_may_not_write_to_predictions():
     seen = []
 
     def loss(y_hat, y):
-        seen.append((y_hat.shape, y.shape, y_hat.flags.writeable))
+        seen.append((y_hat.shape, y.shape, y_hat.flags.writeable or y.flags.writeable))
         return 0.0, np.zeros_like(y_hat)
 
     net.train_step([1, 2], ["labels", "of", "any", "kind"][:1][0], loss, mlpcore.SGD())

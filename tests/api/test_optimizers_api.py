@@ -72,8 +72,9 @@ def test_gradients_are_not_changed():
     np.testing.assert_array_equal(gradients, before)
 
 
-@makes
-def test_an_optimizer_belongs_to_its_net_until_reset(make):
+@pytest.mark.parametrize("name", [name for name in MAKE if name not in ("sgd", "sgd decay")])
+def test_an_optimizer_belongs_to_its_net_until_reset(name):
+    make = MAKE[name]
     net, other = mlpcore.MLP([3, 4, 2], seed=0), mlpcore.MLP([3, 4, 2], seed=1)
     optimizer = make()
     optimizer.step(net, gradients_of(net, 0))
@@ -114,6 +115,14 @@ def test_a_copy_goes_on_with_the_same_bits_and_apart(make, copied, dtype):
         assert not np.shares_memory(optimizer.first_moment, other.first_moment)
 
 
+def test_without_moments_an_optimizer_belongs_to_no_net():
+    sgd = mlpcore.SGD(0.5)
+    for net in (mlpcore.MLP([1, 1], init="zeros"), mlpcore.MLP([1, 1], init="zeros")):
+        sgd.step(net, [1.0, -1.0])
+        np.testing.assert_array_equal(net.parameters, [-0.5, 0.5])
+    assert sgd.n_steps == 2
+
+
 def test_a_copys_moments_have_to_fit_the_net_that_it_meets():
     optimizer = mlpcore.Adam()
     optimizer.step(mlpcore.MLP([3, 4, 2]), np.ones(26))
@@ -134,10 +143,11 @@ def test_a_copys_moments_have_to_fit_the_net_that_it_meets():
         (1, np.zeros(3, int), None),
         (1, np.zeros((2, 2)), None),
         (1, None, [1.0, 2.0]),
+        (2**70, None, None),
     ],
 )
 def test_a_damaged_pickle_is_an_error_and_no_crash(state):
-    remake, (cls, arguments, _) = mlpcore.Adam().__reduce__()
+    remake, (cls, arguments, _), _ = mlpcore.Adam().__reduce__()
     with pytest.raises((ValueError, TypeError), match=r"^(n_steps|first_moment|second_moment): "):
         remake(cls, arguments, state)
     with pytest.raises(ValueError, match=r"^learning_rate: expected"):
@@ -202,6 +212,61 @@ def test_what_moments_were_made_with_is_fixed(name):
     for other in ("beta1", "beta2", "epsilon"):
         with pytest.raises(AttributeError):
             setattr(mlpcore.AdamW(), other, 0.5)
+
+
+@makes
+def test_its_state_is_not_set_by_hand(make):
+    optimizer = make()
+    names = ("n_steps", "first_moment", "second_moment", "momentum", "nesterov", "beta1", "beta2")
+    for name in (*names, "epsilon"):
+        with pytest.raises(AttributeError):
+            setattr(optimizer, name, 5)
+
+
+class Gentle(mlpcore.Adam):
+    """A constructor of its own, an attribute and a slot."""
+
+    __slots__ = ("__dict__", "note")
+
+    def __init__(self, note):
+        super().__init__(1e-4, beta1=0.5)
+        self.note = note
+        self.seen = [note]
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))]
+)
+def test_a_copy_of_a_subclass_keeps_its_attributes(copied):
+    net = mlpcore.MLP([3, 4, 2], seed=0)
+    optimizer = Gentle("slow")
+    optimizer.step(net, gradients_of(net, 0))
+    other_net, other = net.copy(), copied(optimizer)
+    assert type(other) is Gentle
+    assert (other.note, other.seen, other.n_steps) == ("slow", ["slow"], 1)
+    assert repr(other) == repr(optimizer)
+    optimizer.step(net, gradients_of(net, 1))
+    other.step(other_net, gradients_of(net, 1))
+    assert net == other_net
+
+
+class Forgetful(mlpcore.Adam):
+    def __init__(self):
+        pass
+
+
+@pytest.mark.parametrize("make", [Forgetful, lambda: mlpcore.Adam.__new__(mlpcore.Adam)])
+def test_an_optimizer_without_its_constructor_trains_nothing(make):
+    net = mlpcore.MLP([3, 4, 2], seed=0)
+    x, y = np.ones((1, 3)), np.ones((1, 2))
+    for use in (
+        lambda: make().step(net, np.ones(26)),
+        lambda: net.train_step(x, y, "mse", make()),
+        lambda: net.fit(x, y, "mse", make(), epochs=1),
+        lambda: mlpcore.Trainer(net, "mse", make()),
+    ):
+        with pytest.raises(RuntimeError, match="the optimizer is not initialised"):
+            use()
 
 
 def test_parameters_made_read_only_are_not_trained():

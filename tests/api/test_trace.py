@@ -291,3 +291,14 @@ def test_a_cotangent_holds_targets_and_weights_already():
         net.backward(net.trace(x), "mse")
     with pytest.raises(TypeError, match=r"^y: expected the targets of MSE"):
         net.backward(net.trace(x), losses.MSE())
+
+
+def test_records_have_names():
+    net = mlpcore.MLP([3, 4, 2], ["tanh", "softmax"], seed=0)
+    trace = net.trace(np.ones((5, 3)))
+    records = trace.records
+    np.testing.assert_array_equal(records.parameters, net.parameters)
+    np.testing.assert_array_equal(records.x, trace.input)
+    np.testing.assert_array_equal(records.outputs[-1], trace.output)
+    np.testing.assert_array_equal(records.pre_activations[0], trace.layers[0].pre_activation)
+    assert records.activation_derivatives[1] is None

@@ -29,7 +29,7 @@ def make_net(dtype="float32"):
 
 def make_trainer(net=None, optimizer=None, **options):
     optimizer = optimizer or mlpcore.Adam(1e-2)
-    return mlpcore.Trainer(net or make_net(), "mse", optimizer, **options)
+    return mlpcore.Trainer(net or make_net(), "mse", optimizer, **{"seed": 0} | options)
 
 
 def replay(net, optimizer, x, y, *, n_steps, batch_size=32, seed=0, loss="mse"):
@@ -99,11 +99,37 @@ def test_two_fits_leave_the_bits_of_one():
     assert [row["loss"] for row in parts.history] == [row["loss"] for row in history]
 
 
+def test_the_history_is_the_callers_to_change():
+    x, y = regression_data()
+    whole, parts = make_trainer(), make_trainer()
+    whole.fit(x, y, epochs=3)
+    parts.fit(x, y, epochs=2).clear()
+    assert parts.n_epochs == 2
+    assert parts.fit(x, y, epochs=1)[-1]["epoch"] == 3
+    assert parts.net == whole.net
+
+
+def test_without_a_seed_every_fit_has_an_order_of_its_own():
+    x, y = regression_data()
+    nets = [make_net(), make_net()]
+    for net in nets:
+        net.fit(x, y, loss="mse", optimizer=mlpcore.Adam(1e-2), epochs=1)
+    assert nets[0] != nets[1]
+    trainers = [make_trainer(seed=None) for _ in range(2)]
+    assert trainers[0].seed != trainers[1].seed
+    again = make_trainer(seed=trainers[0].seed)
+    for trainer in (trainers[0], again):
+        trainer.fit(x, y, epochs=2)
+    assert trainers[0].net == again.net
+
+
 def test_net_fit_is_a_trainer_of_its_own():
     x, y = regression_data()
     net = make_net()
-    history = net.fit(x, y, loss="mse", optimizer=mlpcore.Adam(1e-2), epochs=2, batch_size=16)
-    trainer = make_trainer(batch_size=16)
+    history = net.fit(
+        x, y, loss="mse", optimizer=mlpcore.Adam(1e-2), epochs=2, batch_size=16, seed=3
+    )
+    trainer = make_trainer(batch_size=16, seed=3)
     expected = trainer.fit(x, y, epochs=2)
     assert net == trainer.net
     assert [row["loss"] for row in history] == [row["loss"] for row in expected]
@@ -137,7 +163,7 @@ def test_callable_loss_trains_like_the_built_in(shuffle):
 
     x, y = regression_data()
     trainers = [
-        mlpcore.Trainer(make_net(), loss, mlpcore.Adam(1e-2), shuffle=shuffle)
+        mlpcore.Trainer(make_net(), loss, mlpcore.Adam(1e-2), shuffle=shuffle, seed=0)
         for loss in (mse, callable_mse)
     ]
     histories = [trainer.fit(x, y, epochs=2, validation=(x, y)) for trainer in trainers]
@@ -213,7 +239,7 @@ def test_validation_loss_is_that_of_the_epochs_last_parameters():
 def script_losses(monkeypatch, values):
     """Let the validation losses be `values`."""
     remaining = iter(values)
-    monkeypatch.setattr(mlpcore.Trainer, "_loss", lambda self, data: next(remaining))
+    monkeypatch.setattr(mlpcore.Trainer, "_validation_loss", lambda self, data: next(remaining))
 
 
 def parameters_after_each_epoch(kept):
@@ -280,6 +306,59 @@ def test_best_parameters_are_those_before_a_callback_touched_them(monkeypatch):
 
 
 # ---- callbacks -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["net", "loss", "optimizer", "shuffle", "seed", "n_threads", "history", "n_epochs"]
+)
+def test_what_a_trainer_was_made_with_is_read_only(name):
+    trainer = make_trainer()
+    with pytest.raises(AttributeError):
+        setattr(trainer, name, getattr(trainer, name))
+
+
+def test_a_callback_may_change_the_batch_size_and_is_checked():
+    x, y = regression_data()
+    trainer = make_trainer()
+
+    def change(state):
+        for bad in (0, -1, 2.5, None):
+            with pytest.raises((ValueError, TypeError), match=r"^batch_size: expected"):
+                state.trainer.batch_size = bad
+        state.trainer.batch_size = 10
+
+    trainer.fit(x, y, epochs=2, callbacks=[change])
+    assert trainer.optimizer.n_steps == 3 + 7
+
+
+@pytest.mark.parametrize("batch_size", [71, 2**31, 2**64, 10**30])
+@pytest.mark.parametrize("as_callable", [False, True])
+def test_a_batch_larger_than_the_data_is_all_of_them(batch_size, as_callable):
+    x, y = regression_data()
+    mse = losses.MSE()
+    loss = (lambda y_hat, y: (mse(y_hat, y), mse.gradient(y_hat, y))) if as_callable else mse
+    trainer = mlpcore.Trainer(make_net(), loss, mlpcore.SGD(0.1), batch_size=batch_size)
+    trainer.fit(x, y, epochs=2)
+    assert trainer.optimizer.n_steps == 2
+
+
+@pytest.mark.parametrize("spoiled", [-1, 3, 2**62])
+def test_classes_that_a_callback_changes_are_those_of_the_call(spoiled):
+    x, _ = regression_data()
+    nets = []
+    for spoil in (False, True):
+        y = np.arange(len(x)) % 2
+        held_out = y.copy()
+
+        def change(state, y=y, held_out=held_out, spoil=spoil):
+            if spoil:
+                y[:] = held_out[:] = spoiled
+
+        net = make_net()
+        trainer = mlpcore.Trainer(net, "cross_entropy", mlpcore.Adam(1e-2), seed=0)
+        history = trainer.fit(x, y, epochs=3, validation=(x, held_out), callbacks=[change])
+        nets.append((net, [row["validation_loss"] for row in history]))
+    assert nets[0] == nets[1]
 
 
 def test_callback_sees_the_epoch_and_may_change_what_it_sees():
@@ -361,7 +440,7 @@ def test_diverging_loss_names_epoch_and_step_and_keeps_the_parameters(as_callabl
     loss = (lambda y_hat, y: (mse(y_hat, y), mse.gradient(y_hat, y))) if as_callable else mse
     x, y = regression_data()
     net = mlpcore.MLP([3, 8, 2], activations="relu", seed=0)
-    trainer = mlpcore.Trainer(net, loss, mlpcore.SGD(10.0))
+    trainer = mlpcore.Trainer(net, loss, mlpcore.SGD(10.0), seed=0)
     with (
         np.errstate(over="ignore", invalid="ignore"),
         pytest.raises(FloatingPointError, match=r"epoch \d+, step \d+") as caught,
@@ -404,6 +483,38 @@ def test_data_that_are_not_finite_are_refused(argument, bad):
     np.testing.assert_array_equal(trainer.net.parameters, before)
 
 
+@pytest.mark.parametrize(
+    ("loss", "good", "bad"),
+    [
+        ("bce", 1.0, 1.5),
+        ("bce", 0.0, -0.5),
+        ("bce_with_logits", 1.0, 2.0),
+        ("cross_entropy", 5.0, -1.0),
+        ("poisson", 5.0, -1.0),
+    ],
+)
+@pytest.mark.parametrize("argument", ["y", "validation: y"])
+def test_targets_outside_the_range_of_the_loss_are_refused(loss, good, bad, argument):
+    x, _ = regression_data()
+    output = {"bce": "sigmoid", "cross_entropy": "softmax"}.get(loss, "identity")
+    net = mlpcore.MLP([3, 2], [output], seed=0)
+    targets = {"y": np.full((len(x), 2), good), "validation: y": np.full((len(x), 2), good)}
+    targets[argument][17, 1] = bad
+    before = net.copy()
+    with pytest.raises(ValueError, match=rf"^{argument}: .*got {bad} at row 17, column 1"):
+        net.fit(
+            x,
+            targets["y"],
+            loss,
+            mlpcore.SGD(1e-3),
+            epochs=1,
+            validation=(x, targets["validation: y"]),
+        )
+    assert net == before
+    targets[argument][17, 1] = good
+    net.fit(x, targets["y"], loss, mlpcore.SGD(1e-3), epochs=1)
+
+
 def test_not_finite_step_is_refused():
     trainer = make_trainer()
     x, y = regression_data()
@@ -427,7 +538,7 @@ def test_not_finite_step_is_refused():
         ({"batch_size": 2.5}, TypeError, "batch_size"),
         ({"shuffle": 1}, TypeError, "shuffle"),
         ({"seed": -1}, ValueError, "seed"),
-        ({"seed": None}, TypeError, "seed"),
+        ({"seed": 0.5}, TypeError, "seed"),
         ({"n_threads": 0}, ValueError, "n_threads"),
     ],
 )
@@ -448,6 +559,7 @@ def test_trainer_refuses(options, error, message):
         ({"sample_weight": np.ones(3)}, ValueError, "sample_weight"),
         ({"sample_weight": np.zeros(70)}, ValueError, "sample_weight"),
         ({"validation": np.zeros((70, 3))}, TypeError, "validation"),
+        ({"validation": [1] * 3}, ValueError, "validation"),
         ({"validation": (np.zeros((0, 3)), np.zeros((0, 2)))}, ValueError, "validation"),
         ({"validation": (np.zeros((5, 1)), np.zeros((5, 2)))}, ValueError, "validation: x"),
         ({"validation": (np.zeros((5, 3)), np.zeros((4, 2)))}, ValueError, "validation: y"),
@@ -462,9 +574,15 @@ def test_fit_refuses(options, error, message):
     x, y = regression_data()
     trainer = make_trainer()
     before = trainer.net.parameters.copy()
-    with pytest.raises(error, match=f"^{message}:"):
+    with pytest.raises(error, match=f"^{message}.*: expected .*got "):
         trainer.fit(**{"x": x, "y": y, "epochs": 1} | options)
     np.testing.assert_array_equal(trainer.net.parameters, before)
+
+
+def test_validation_with_weights_says_how_many_entries_it_got():
+    x, y = regression_data()
+    with pytest.raises(ValueError, match=r"^validation: expected a tuple \(x, y\), got 3 entries"):
+        make_trainer().fit(x, y, epochs=1, validation=(x, y, np.ones(len(x))))
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ def _stepped(net, gradients):
 
 
 def _fitted(net, *arguments, **options):
-    history = net.fit(*arguments, "mse", mlpcore.SGD(0.1), epochs=2, batch_size=3, **options)
+    options = {"epochs": 2, "batch_size": 3, "seed": 0} | options
+    history = net.fit(*arguments, "mse", mlpcore.SGD(0.1), **options)
     return [history[-1]["loss"], net.parameters]
 
 
@@ -344,6 +345,46 @@ def test_a_finite_value_that_the_dtype_cannot_hold_is_a_value_error(name, bad):
         slot.call(make_net(), value)
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "place"),
+    [
+        ("call", X.shape, "row 2, column 1"),
+        ("backward-cotangent", C.shape, "row 2, column 1"),
+        ("train_step-sample_weight", W.shape, "index 2"),
+    ],
+)
+def test_the_value_at_fault_is_named_with_its_place(name, shape, place):
+    index = (2, 1)[: len(shape)]
+    for value, shown in (
+        (1e300, r"1e\+300"),
+        ("male", r"'male' \(str\)"),
+        (None, r"None \(NoneType\)"),
+        (10**60, "1000.*0000"),
+    ):
+        bad = np.ones(shape, object)
+        bad[index] = value
+        with pytest.raises((ValueError, TypeError), match=rf"expected .*got {shown} at {place}$"):
+            SLOTS[name].call(make_net(), bad)
+    bad = np.ones(shape)
+    bad[index] = -1e39
+    with pytest.raises(ValueError, match=rf"range of float32, got -1e\+39 at {place}$"):
+        SLOTS[name].call(make_net(), bad)
+
+
+def test_a_weight_that_rounds_to_zero_is_named():
+    for bad, got in (([0, 0, 1e-60, 0], "1e-60 at index 2"), ([0, 0, 0, 0], "zeros")):
+        with pytest.raises(ValueError, match=rf"^sample_weight: .*above 0 in float32, got {got}"):
+            make_net().value_and_grad(X, Y, "mse", bad)
+    with pytest.raises(ValueError, match=r"got -2\.0 at index 1"):
+        make_net().value_and_grad(X, Y, "mse", [1, -2, 1, 1])
+
+
+@pytest.mark.parametrize("shape", [(), (1, N, D), (D, 1, 1)])
+def test_samples_of_another_rank_are_told_the_shapes_that_fit(shape):
+    with pytest.raises(ValueError, match=r"^x: expected shape \(N, 3\) or \(3,\), got shape"):
+        make_net()(np.ones(shape))
+
+
 @slots
 def test_masked_entries_are_a_value_error(slot):
     masked = np.ma.array(slot.good, mask=slot.good > 0)
@@ -406,8 +447,8 @@ def test_classes_of_any_integer_kind(kind):
 @pytest.mark.parametrize(
     ("bad", "received"),
     [
-        ([0, 1, 2, 0], "2"),
-        ([0, 1, -1, 0], "-1"),
+        ([0, 1, 2, 0], "2 at index 2"),
+        ([0, 1, -1, 5], "-1 at index 2"),
         ([0, 1, -100, 0], "-100"),
         (np.array([0, 1, 2**64 - 1, 0], np.uint64), str(2**64 - 1)),
         (np.array([0, 1, 2**62, 0]), str(2**62)),
@@ -428,6 +469,13 @@ def test_bad_classes_are_a_value_error(bad, received):
             call(make_net())
 
 
+@pytest.mark.parametrize("nothing", [[], np.empty(0), np.empty(0, np.int8), np.empty(0, object)])
+def test_no_classes_have_no_dtype(nothing):
+    value, gradients = make_net().value_and_grad(X[:0], nothing, "cross_entropy")
+    assert value == 0.0
+    assert not gradients.flat.any()
+
+
 @pytest.mark.parametrize("loss", ["mse", "poisson", "bce_with_logits"])
 def test_a_vector_of_targets_is_never_broadcast(loss):
     with pytest.raises(ValueError, match=r"^y: expected shape \(4, 2\), got shape \(4,\)"):
@@ -442,6 +490,9 @@ BAD_ARGUMENTS = [
     ("sizes", TypeError, {"sizes": 3}),
     ("sizes", TypeError, {"sizes": None}),
     ("sizes", TypeError, {"sizes": "345"}),
+    ("sizes", TypeError, {"sizes": {3}}),
+    ("sizes", TypeError, {"sizes": {3: "inputs", 2: "outputs"}}),
+    ("sizes", TypeError, {"sizes": np.array(3)}),
     ("sizes", ValueError, {"sizes": []}),
     ("sizes", ValueError, {"sizes": [3]}),
     ("sizes", ValueError, {"sizes": [2**40, 2**40, 2]}),
@@ -458,6 +509,8 @@ BAD_ARGUMENTS = [
     ("activations", ValueError, {"activations": "softmax"}),
     ("activations", TypeError, {"activations": None}),
     ("activations", TypeError, {"activations": 1}),
+    ("activations", TypeError, {"activations": {"relu"}}),
+    ("activations", TypeError, {"activations": {"relu": 0, "identity": 1}}),
     ("activations", ValueError, {"activations": []}),
     ("activations", ValueError, {"activations": ["relu"]}),
     ("activations", ValueError, {"activations": ["relu"] * 3}),
@@ -495,12 +548,35 @@ def test_bad_arguments_of_a_net(name, error, change):
         mlpcore.MLP(**{"sizes": [D, 5, K], "activations": RELU, **change})
 
 
+def test_an_iterator_is_no_sequence_of_sizes():
+    with pytest.raises(TypeError, match=r"^sizes: expected a sequence"):
+        mlpcore.MLP(iter([D, K]))
+
+
+def test_one_name_is_no_names():
+    with pytest.raises(ValueError, match=r"^activations: expected 1 name, one per layer, got"):
+        mlpcore.MLP([D, K], ["relu", "identity"])
+
+
+def test_a_seed_is_checked_alike_everywhere():
+    messages = set()
+    for use in (
+        lambda: mlpcore.MLP([D, K], seed=-1),
+        lambda: make_net().fit(X, Y, "mse", mlpcore.SGD(), epochs=1, seed=-1),
+        lambda: mlpcore.Trainer(make_net(), "mse", mlpcore.SGD(), seed=-1),
+    ):
+        with pytest.raises(ValueError, match=r"^seed: expected None or") as caught:
+            use()
+        messages.add(str(caught.value))
+    assert len(messages) == 1
+
+
 def test_sizes_that_no_memory_holds():
     with pytest.raises(MemoryError):
         mlpcore.MLP([2**44, 2**12], init="zeros")
 
 
-@pytest.mark.parametrize("kind", [tuple, np.array, iter, lambda s: map(np.int16, s)])
+@pytest.mark.parametrize("kind", [tuple, np.array, lambda s: list(map(np.int16, s))])
 def test_sizes_of_any_kind_of_sequence(kind):
     assert mlpcore.MLP(kind([D, 5, K])).sizes == (D, 5, K)
 

@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
 #include "mlpcore.h"
+#include "parallel.h"
 
 typedef struct net_case {
     const char *name;

@@ -43,7 +43,7 @@ def test_weights_and_targets_stay_with_their_rows(dtype, n_rows, n_threads, as_c
 @pytest.mark.parametrize("last", ["identity", "softmax"])
 def test_records_beyond_the_first_block(dtype, last):
     net, x, _, one_hot, weight = make(dtype, last, 2100)
-    loss = mlpcore._validation.as_loss(net, "cross_entropy" if last == "softmax" else "mse")
+    loss = mlpcore.losses.as_loss(net, "cross_entropy" if last == "softmax" else "mse")
     trace = net.trace(x)
     want = reference.trace(layers_of(net), x)
     for layer, reference_layer in zip(trace.layers, want, strict=True):
@@ -63,7 +63,7 @@ def test_records_beyond_the_first_block(dtype, last):
 def test_an_epoch_is_its_mini_batches(dtype, shuffle, as_classes):
     net, x, classes, one_hot, weight = make(dtype, "softmax", 103)
     y = classes if as_classes else one_hot
-    kernel = mlpcore._validation.as_loss(net, "cross_entropy")
+    kernel = mlpcore.losses.as_loss(net, "cross_entropy")
     by_hand = net.copy()
     order = _core.permutation(3, 1, 103) if shuffle else None
     fused, apart = mlpcore.Adam(1e-2), mlpcore.Adam(1e-2)

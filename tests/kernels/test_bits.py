@@ -89,7 +89,7 @@ def test_a_row_does_not_know_its_batch(isa, dtype, case):
 def test_stepwise_is_fused(isa, dtype, case, rule):
     fused, x, y, loss = make(case, dtype)
     stepwise = fused.copy()
-    kernel = mlpcore._validation.as_loss(fused, loss)
+    kernel = mlpcore.losses.as_loss(fused, loss)
     a, b = rule(0.01), rule(0.01)
     for _ in range(3):
         value = fused.train_step(x, y, loss, a)
@@ -103,7 +103,7 @@ def test_stepwise_is_fused(isa, dtype, case, rule):
 @pytest.mark.parametrize("case", CASES)
 def test_from_a_bare_cotangent(isa, dtype, case):
     net, x, y, loss = make(case, dtype)
-    kernel = mlpcore._validation.as_loss(net, loss)
+    kernel = mlpcore.losses.as_loss(net, loss)
     trace = net.trace(x)
     from_loss = net.backward(trace, kernel, y)
     from_cotangent = net.backward(trace, kernel.gradient(trace.output, y))

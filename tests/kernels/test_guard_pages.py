@@ -35,7 +35,7 @@ def check_every_array(net, n_rows, loss, rng):
     x = guarded(rng.normal(size=(n_rows, net.sizes[0])).astype(dtype))
     y = guarded(rng.uniform(size=(n_rows, net.sizes[-1])).astype(dtype))
     weight = guarded(rng.uniform(0.5, 2, size=n_rows).astype(dtype))
-    kernel = mlpcore._validation.as_loss(net, loss)
+    kernel = mlpcore.losses.as_loss(net, loss)
     z, a, d, ga, gz = ([guarded_empty((n_rows, n), dtype) for n in net.sizes[1:]] for _ in range(5))
     out = guarded_empty((n_rows, net.sizes[-1]), dtype)
     net._forward_rows(x, out, 1)
@@ -78,9 +78,10 @@ def test_the_optimizers_stop_at_the_end(isa, dtype):
         net = mlpcore.MLP([width, width], dtype=dtype, seed=0)
         gradients = guarded(np.ones(net.parameters.shape, dtype))
         for optimizer in (mlpcore.SGD(0.1, momentum=0.9), mlpcore.Adam(), mlpcore.AdamW()):
-            optimizer.first_moment = guarded(np.zeros(net.parameters.shape, dtype))
-            if not isinstance(optimizer, mlpcore.SGD):
-                optimizer.second_moment = guarded(np.zeros(net.parameters.shape, dtype))
+            moments = ["first_moment", "second_moment"]
+            for name in moments[:1] if isinstance(optimizer, mlpcore.SGD) else moments:
+                moment = guarded(np.zeros(net.parameters.shape, dtype))
+                vars(_core.OptimizerKernel)[name].__set__(optimizer, moment)
             before = net.parameters.copy()
             optimizer._apply(net, gradients, 1)
             assert np.all(net.parameters != before)
@@ -92,7 +93,7 @@ def test_the_gathered_rows_of_an_epoch_end_at_a_guard_page(isa, dtype):
     x = guarded(rng.normal(size=(29, 7)).astype(dtype))
     classes = guarded(rng.integers(0, 3, 29))
     order = guarded(_core.permutation(1, 2, 29))
-    kernel = mlpcore._validation.as_loss(net, "cross_entropy")
+    kernel = mlpcore.losses.as_loss(net, "cross_entropy")
     before = net.parameters.copy()
     status, _, n_steps = net._train_epoch(x, classes, None, order, 8, kernel, mlpcore.Adam(), 1)
     assert (status, n_steps) == (_core.OK, 4)

@@ -44,7 +44,7 @@ def check_net(net, x, y, loss, isa, n_threads, **parameters):
     """Forward, loss and all gradients of one batch against the reference."""
     dtype = str(net.dtype)
     want_value, want = reference.value_and_grad(layers_of(net), x, y, loss, **parameters)
-    kernel = mlpcore._validation.as_loss(net, loss)
+    kernel = mlpcore.losses.as_loss(net, loss)
     target = y if y.dtype == np.int64 else y.astype(dtype)
     flat, grad_x = np.empty_like(net.parameters), np.empty_like(x)
     value = net._value_and_grad(x, target, None, kernel, flat, grad_x, n_threads)
