@@ -183,7 +183,8 @@ def exact(name: str, z: float):
     if name == "elu":
         return mp.expm1(x), mp.exp(x)
     if name == "gelu":
-        cdf = mp.erfc(-x / mp.sqrt(2)) / 2
+        # Beyond 1e3, erfc is 0 or 2 in any precision used here, and mpmath's own series overflows.
+        cdf = mp.erfc(-x / mp.sqrt(2)) / 2 if abs(x) < 1000 else mp.mpf(int(x > 0))
         return x * cdf, cdf + x * mp.exp(-x * x / 2) / mp.sqrt(2 * mp.pi)
     e = mp.exp(-abs(x))
     sigmoid = (e if x < 0 else 1) / (1 + e)
