@@ -110,12 +110,18 @@ def verify(case: Case) -> None:
             check(rival, f"the update of {job}", difference, UPDATE_TOLERANCE)
 
 
+# OpenBLAS's workers spin for 2^26 cycles after a call (its THREAD_TIMEOUT), some 25 ms, on the CPUs
+# that the next rival's workers are about to need.
+PAUSE_SECONDS = 0.05
+
+
 def slices(
-    calls: dict[str, Callable[[], object]], n_rounds: int, slice_seconds: float
+    calls: dict[str, Callable[[], object]], n_rounds: int, slice_seconds: float, n_threads: int
 ) -> dict[str, list[float]]:
     """Seconds per call of each function, from slices that take turns.
 
-    Whatever slows the machine down for a moment then hits all alike.
+    Whatever slows the machine down for a moment then hits all alike. With several threads, a slice
+    begins when those of the one before are asleep, and after a call that wakes its own.
     """
 
     def elapsed(call: Callable[[], object], n_calls: int) -> float:
@@ -139,6 +145,9 @@ def slices(
             # The one that comes first is another one each round.
             order = list(calls) if i % 2 == 0 else list(reversed(calls))
             for name in order:
+                if n_threads > 1:
+                    time.sleep(PAUSE_SECONDS)
+                    calls[name]()
                 result[name].append(elapsed(calls[name], n_calls[name]) / n_calls[name])
     finally:
         gc.enable()
@@ -157,9 +166,10 @@ def measure(
         nets = {name: make(case, parameters, TIMED_LEARNING_RATE) for name, make in RIVALS.items()}
         arguments = (x,) if job == "forward" else (x, y)
         calls = {name: partial(getattr(net, job), *arguments) for name, net in nets.items()}
+        timed = slices(calls, n_rounds, slice_seconds, mlpcore.get_n_threads())
         timings = {
             name: Timing(*(float(q) for q in np.quantile(seconds, (0.25, 0.5, 0.75))))
-            for name, seconds in slices(calls, n_rounds, slice_seconds).items()
+            for name, seconds in timed.items()
         }
         results.append(Result(case, job, timings))
     return results
