@@ -233,6 +233,28 @@ size_t mlp_cpu_count(void) {
 
 #if defined(__linux__)
 
+int mlp_cpu_current(void) { return sched_getcpu(); }
+
+void mlp_cpu_leave(int cpu) {
+    cpu_set_t mask[8], others[8];
+    if (cpu < 0 || sched_getaffinity(0, sizeof mask, mask) != 0) return;
+    memcpy(others, mask, sizeof others);
+    CPU_CLR_S((size_t)cpu, sizeof others, others);
+    if (CPU_COUNT_S(sizeof others, others) == 0) return;
+    /* The first call moves the thread, the second leaves the choice to the system again. */
+    if (sched_setaffinity(0, sizeof others, others) == 0) sched_setaffinity(0, sizeof mask, mask);
+}
+
+#else
+
+int mlp_cpu_current(void) { return -1; }
+
+void mlp_cpu_leave(int cpu) { (void)cpu; }
+
+#endif
+
+#if defined(__linux__)
+
 enum { PATH_BYTES = 4096 };
 
 /* The numbers in the first line of a file; how many were read. */

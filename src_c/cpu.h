@@ -52,6 +52,13 @@ size_t mlp_cache_bytes(int level);
 /* CPUs that the affinity mask of this thread allows (Linux) or that are online, at least 1. */
 size_t mlp_cpu_count(void);
 
+/* The CPU that this thread runs on; -1 where the system does not tell. */
+int mlp_cpu_current(void);
+
+/* Moves this thread to another CPU of its affinity mask, which stays as it is; does nothing if there
+ * is no other. */
+void mlp_cpu_leave(int cpu);
+
 /* CPUs that the Linux control groups (v1 and v2) of this process and of their ancestors allow,
  * a fraction counted as one; SIZE_MAX without a limit. Files are read beneath `file_system_root`,
  * "" outside tests. */

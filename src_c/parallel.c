@@ -175,6 +175,7 @@ static struct pool {
     _Atomic bool caller_asleep;
     MLP_ALIGNED(MLP_ALIGNMENT) _Atomic bool busy;
     _Atomic bool stopping;
+    _Atomic int caller_cpu;      /* where the caller of the region runs */
     _Atomic size_t n_workers;    /* workers[1 .. n_workers] are alive */
     size_t regions_before_retry; /* of thread creation, after a failure */
 
@@ -259,9 +260,19 @@ static void sleep_until(bool (*holds)(size_t), size_t worker_index, condition *s
     mutex_unlock(&pool.lock);
 }
 
+/* A woken worker often finds itself on the CPU of the thread that woke it (Linux wakes near the
+ * waker). It would then take tasks that it cannot run before the scheduler's next tick, and the
+ * caller would wait for them: milliseconds instead of microseconds. */
+static void step_aside(void) {
+    const int cpu = mlp_cpu_current();
+    if (cpu >= 0 && cpu == atomic_load_explicit(&pool.caller_cpu, memory_order_relaxed))
+        mlp_cpu_leave(cpu);
+}
+
 static void worker_main(size_t worker_index) {
     struct worker *self = &pool.workers[worker_index];
     for (;;) {
+        step_aside();
         while (run_one_task(worker_index)) {
         }
         if (atomic_load(&pool.stopping)) return;
@@ -349,6 +360,7 @@ void mlp_parallel_for(size_t n_threads, size_t n_tasks, mlp_task run, void *cont
     pool.context = context;
     pool.n_tasks = n_tasks;
     pool.floating_point_state = mlp_cpu_floating_point_state();
+    atomic_store_explicit(&pool.caller_cpu, mlp_cpu_current(), memory_order_relaxed);
     atomic_store_explicit(&pool.unfinished, n_tasks, memory_order_relaxed);
     atomic_store(&pool.claims, (uint64_t)team << TEAM_SHIFT | n_tasks);
     wake_workers(team);
