@@ -2,8 +2,8 @@
 /*
  * memory.c - aligned blocks, arenas and injected failures; see memory.h.
  */
-#if !defined(_POSIX_C_SOURCE)
-#define _POSIX_C_SOURCE 200112L /* posix_memalign */
+#if !defined(_DEFAULT_SOURCE)
+#define _DEFAULT_SOURCE /* posix_memalign, madvise */
 #endif
 #include "memory.h"
 
@@ -12,12 +12,18 @@
 #include <stdlib.h>
 #if defined(_WIN32)
 #include <malloc.h>
+#elif defined(__linux__)
+#include <sys/mman.h>
 #endif
 
 #include "compiler.h"
 #if MLP_ADDRESS_SANITIZER
 #include <sanitizer/asan_interface.h>
 #endif
+
+/* Blocks of at least so many bytes ask for pages of that size: with pages of 4 KiB, the panels of a
+ * wide net are beyond the reach of the translation buffers (4096 entries on Zen 5: 16 MiB). */
+#define LARGE_PAGE ((size_t)2 << 20)
 
 static _Atomic size_t live_blocks;
 static _Atomic long allocations_before_failure = -1;
@@ -52,9 +58,14 @@ void *mlp_allocate(size_t bytes) {
     /* Not C11's aligned_alloc: that wants the size rounded up, and AddressSanitizer would then miss
      * the first bytes past the end. */
     void *block = NULL;
-    if (posix_memalign(&block, MLP_ALIGNMENT, bytes) != 0) {
+    const bool large = bytes >= 2 * LARGE_PAGE;
+    if (posix_memalign(&block, large ? LARGE_PAGE : MLP_ALIGNMENT, bytes) != 0) {
         return NULL;
     }
+#if defined(MADV_HUGEPAGE)
+    /* A wish: where it is refused, all goes on with small pages. */
+    if (large) madvise(block, bytes, MADV_HUGEPAGE);
+#endif
 #endif
     if (block != NULL) {
         atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
