@@ -10,7 +10,7 @@ SOURCES := setup.py pyproject.toml \
            $(wildcard mlpcore/*.pyx mlpcore/*.pxd src_c/*.[ch] src_c/kernels/*.[ch])
 C_FILES  = $(shell find src_c tests tools -name '*.[ch]')
 
-.PHONY: help demo test lint bench sanitize wheel clean
+.PHONY: help demo test lint bench sanitize ulp wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -50,6 +50,13 @@ sanitize: $(VENV)/test.stamp $(VENV)/build.stamp ## run the test suite under ASa
 	$(BIN)/python -P -m pytest -q --capture=sys -m "not timing" -n 2 \
 	    --ignore tests/packaging --ignore tests/core/test_c_programs.py \
 	    --ignore tests/kernels/test_contract_elsewhere.py
+
+# A prime, so that no bit pattern is left out for good. All of them take some minutes a function.
+STRIDE := 1009
+ulp: ## measure the error of every vector function
+	@mkdir -p build
+	$(CC) -std=c11 -O3 -ffp-contract=off -DMLP_SIMD_AVX2 tools/ulp.c -lm -o build/ulp
+	build/ulp 32 $(STRIDE)
 
 wheel: $(VENV)/test.stamp $(VENV)/mlpcore.stamp ## build and check dist/*.tar.gz, and from it dist/*.whl
 	rm -rf dist
