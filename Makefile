@@ -85,5 +85,6 @@ $(VENV)/%.stamp: pyproject.toml $(VENV)/venv.stamp
 
 # Compiles what changed since the last time.
 $(VENV)/mlpcore.stamp: $(SOURCES) $(VENV)/build.stamp
+	@echo "compiling mlpcore: about a minute the first time"
 	$(PIP) install --no-build-isolation --no-deps -e .
 	@touch $@

@@ -12,6 +12,15 @@ Examples
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+try:
+    from . import _core as _core
+except ImportError as error:
+    raise ImportError(
+        f"mlpcore: its compiled module cannot be loaded from {__path__[0]}. In a source tree, "
+        "build it with `make test` or `pip install -e .`, or leave the folder to use the "
+        f"installed package ({error})"
+    ) from error
+
 from . import cpu, losses
 from .cpu import get_n_threads, set_n_threads
 from .mlp import MLP

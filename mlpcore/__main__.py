@@ -13,7 +13,9 @@ import mlpcore
 
 def make_parser() -> argparse.ArgumentParser:
     """Everything that the command line understands."""
-    parser = argparse.ArgumentParser(prog="python -m mlpcore", description=mlpcore.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m mlpcore", description=(mlpcore.__doc__ or "").partition("\n")[0]
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("info", help="version, instruction set, threads, caches")
     commands.add_parser("demo", help="train three nets and show what they computed")

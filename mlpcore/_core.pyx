@@ -587,6 +587,9 @@ cdef class Network:
     def _train_epoch(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
                      order, size_t batch_size, LossKernel loss not None,
                      OptimizerKernel optimizer not None, size_t n_threads):
+        # A signal that another thread received may stand unnoticed by the interpreter's own check
+        # (CPython 3.11); short epochs never ask in C.
+        PyErr_CheckSignals()
         cdef list raised = []
         cdef mlp_workspace *workspace = self.take()
         cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,9 +22,7 @@ Array = NDArray[Any]
 BATCH_SIZE = 32
 N_ROUNDS = 3
 PICTURE = "mlpcore-demo.png"
-MISSING = (
-    "mlpcore demo needs scikit-learn (data, comparison) and matplotlib: pip install mlpcore[demo]"
-)
+MISSING = "mlpcore demo needs scikit-learn (data, comparison) and matplotlib: pip install scikit-learn matplotlib"
 
 
 class Task(NamedTuple):
@@ -152,11 +151,14 @@ def demo() -> int:
         print(f"{MISSING} ({error})", file=sys.stderr)
         return 1
     figure = Figure(figsize=(12, 4), layout="constrained")
+    lines = []
     for task, ax in zip(TASKS, figure.subplots(1, len(TASKS)), strict=True):
-        history = show(task)
+        history, line = show(task)
         history.plot(ax).set_title(name_of(task))
+        lines.append(line)
     figure.savefig(PICTURE)
-    print(f"The loss curves are in {PICTURE}.")
+    print("In short", *lines, sep="\n")
+    print(f"The loss curves are in {Path(PICTURE).resolve()}")
     return 0
 
 
@@ -164,8 +166,8 @@ def name_of(task: Task) -> str:
     return task.loader.removeprefix("load_").replace("_", " ")
 
 
-def show(task: Task) -> History:
-    """Train one net, and print all about it."""
+def show(task: Task) -> tuple[History, str]:
+    """Train one net, and print all about it; returns its history and a summary in a line."""
     data = load(task)
     net = task.make_net()
     sizes = "-".join(map(str, task.sizes))
@@ -180,13 +182,17 @@ def show(task: Task) -> History:
     print(f"gradients: within {difference:.1e} of mlpcore.reference (float64), norm against norm")
     print(
         f"time per epoch: {1e3 * seconds[0]:.2f} ms; scikit-learn {1e3 * seconds[1]:.2f} ms, "
-        f"{seconds[1] / seconds[0]:.1f} times as long"
+        f"{seconds[1] / seconds[0]:.0f} times as long"
     )
     print()
     print(net.explain(task.loss))
     if min(scores) < task.min_score:
         raise RuntimeError(f"{name_of(task)}: {unit} {scores}, expected at least {task.min_score}")
-    return history
+    line = (
+        f"  {name_of(task):14} {unit} {ours:.3f}, scikit-learn's {theirs:.3f}; "
+        f"{seconds[1] / seconds[0]:.0f} times its speed; gradients within {difference:.1e}"
+    )
+    return history, line
 
 
 def load(task: Task) -> Data:
