@@ -22,7 +22,7 @@ Array = NDArray[Any]
 BATCH_SIZE = 32
 N_ROUNDS = 3
 PICTURE = "mlpcore-demo.png"
-MISSING = "mlpcore demo needs scikit-learn (data, comparison) and matplotlib: pip install scikit-learn matplotlib"
+MISSING = "mlpcore demo needs scikit-learn and matplotlib: pip install scikit-learn matplotlib"
 
 
 class Task(NamedTuple):
