@@ -611,10 +611,18 @@ def test_version_is_that_of_the_project():
     assert mlpcore.__version__ == version
 
 
+# The package that is tested, from wherever it comes, and not the folder that pytest was called in.
+IMPORT_PATH = {"PYTHONPATH": str(Path(mlpcore.__file__).parents[1])}
+
+
 def test_import_loads_only_what_a_net_needs():
     code = "import sys, mlpcore; print(*[m for m in sys.modules if m.startswith('mlpcore.')])"
     loaded = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        [sys.executable, "-P", "-c", code],
+        env={**os.environ, **IMPORT_PATH},
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout.split()
     late = (
         *("trainer", "gradient_check", "gradient_report", "explain"),
@@ -630,9 +638,9 @@ def test_import_is_quick(tmp_path):
         "print(time.perf_counter() - a)"
     )
     # As installed: compiled once, in the first of the runs.
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    environment = {**os.environ, **IMPORT_PATH, "PYTHONPYCACHEPREFIX": str(tmp_path)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-P", "-c", code]
     seconds = [
         float(subprocess.check_output(command, env=environment, text=True)) for _ in range(6)
     ]
