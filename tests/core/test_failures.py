@@ -151,3 +151,23 @@ def test_an_optimizer_is_in_one_call_at_a_time():
     assert messages == ["optimizer: in use by another call"] * 3
     optimizer.reset()
     mlpcore.MLP([1, 1]).train_step([[1.0]], [[1.0]], "mse", optimizer)
+
+
+def test_nothing_is_allocated_after_the_first_batch():
+    net, x, y = make(n_rows=65)
+    kernel, optimizer = mlpcore.losses.as_loss(net, "mse"), mlpcore.Adam(1e-3)
+    order = _core.permutation(0, 0, len(x))
+
+    def epoch():
+        # The last batch has one row, the others 16.
+        return net._train_epoch(x, y, None, order, 16, kernel, optimizer, 2)
+
+    epoch()
+    blocks = _core.live_allocations()
+    _core.fail_allocations_after(0, False)
+    try:
+        status, _, n_steps = epoch()
+    finally:
+        _core.fail_allocations_after(-1, False)
+    assert (status, n_steps) == (_core.OK, 5)
+    assert _core.live_allocations() == blocks
