@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What all tests share: the instruction set and the thread count are put back after each test."""
+"""What all tests share: instruction set, thread count and Ctrl-C are put back after each test."""
+
+import signal
 
 import pytest
 
@@ -9,7 +11,10 @@ from mlpcore import _core
 @pytest.fixture(autouse=True)
 def _restore_machine():
     isa, n_threads = _core.isa(), _core.default_n_threads()
+    # A shell starts background jobs with SIGINT ignored, and Python then leaves it so.
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
+    signal.signal(signal.SIGINT, interrupt)
     _core.select_isa(isa)
     _core.set_default_n_threads(n_threads)
 
