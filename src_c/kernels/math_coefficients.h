@@ -21,10 +21,10 @@ static const float exp_terms_f32[5] = {
     0x1.fffffep-2f, 0x1.5554bp-3f, 0x1.555716p-5f, 0x1.122792p-7f, 0x1.6b7342p-10f,
 };
 
-/* (log(1 + f) - f) / f^2 for MLP_LOG_SPLIT / 2 <= 1 + f <= MLP_LOG_SPLIT; 2^-27.59. */
-static const float log_terms_f32[9] = {
-    -0x1p-1f,       0x1.5555a4p-2f, -0x1.000044p-2f, 0x1.99697p-3f,   -0x1.54eea6p-3f,
-    0x1.288552p-3f, -0x1.0d964p-3f, 0x1.acb87ap-4f,  -0x1.716968p-5f,
+/* (log(1 + f) - f + f^2 / 2) / f^3 for MLP_LOG_SPLIT / 2 <= 1 + f <= MLP_LOG_SPLIT; 2^-27.59. */
+static const float log_terms_f32[8] = {
+    0x1.5555a4p-2f, -0x1.000044p-2f, 0x1.99697p-3f,  -0x1.54eea6p-3f,
+    0x1.288552p-3f, -0x1.0d964p-3f,  0x1.acb87ap-4f, -0x1.716968p-5f,
 };
 
 /* (tanh(x) / x - 1) / x^2 in x^2 for |x| <= MLP_TANH_SPLIT; 2^-27.71. */
@@ -32,12 +32,12 @@ static const float tanh_terms_f32[5] = {
     -0x1.555532p-2f, 0x1.110704p-3f, -0x1.b838ap-5f, 0x1.5211c2p-6f, -0x1.758f96p-8f,
 };
 
-/* exp(a^2 / 2) Phi(-a) = n(a) / (2 n(a) + a m(a)) for 0 <= a <= MLP_GELU_LIMIT; 2^-25.25. */
+/* exp(a^2 / 2) Phi(-a) = n(a) / (2 n(a) + a m(a)) for 0 <= a <= MLP_GELU_LIMIT; 2^-26.96. */
 static const float gelu_n_f32[5] = {
-    0x1p-1f, 0x1.c0b9cap-2f, 0x1.770de2p-3f, 0x1.4c7d02p-5f, 0x1.0d17aap-8f,
+    0x1.74p-1f, 0x1.4658d8p-1f, 0x1.11004ep-2f, 0x1.e48fdp-5f, 0x1.88da72p-8f,
 };
 static const float gelu_m_f32[5] = {
-    0x1.98845cp-1f, 0x1.abfa94p-1f, 0x1.8d538ap-2f, 0x1.7f1a04p-4f, 0x1.5140eap-7f,
+    0x1.28d02cp+0f, 0x1.373556p+0f, 0x1.212b94p-1f, 0x1.171e8ap-3f, 0x1.ec5cf8p-7f,
 };
 
 /* (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2; error relative to e^r - 1; 2^-55.53. */
@@ -47,13 +47,13 @@ static const double exp_terms_f64[10] = {
     0x1.28a28470b5fcdp-22, 0x1.ae90092fb5846p-26,
 };
 
-/* (log(1 + f) - f) / f^2 for MLP_LOG_SPLIT / 2 <= 1 + f <= MLP_LOG_SPLIT; 2^-56.73. */
-static const double log_terms_f64[20] = {
-    -0x1.ffffffffffffbp-2, 0x1.55555555555c4p-2, -0x1.0000000000dcbp-2, 0x1.999999998962bp-3,
-    -0x1.55555553fd927p-3, 0x1.24924929fb47fp-3, -0x1.000000780f7d4p-3, 0x1.c71c70ebc585ep-4,
-    -0x1.99996e06d65ap-4,  0x1.745ce3af75d86p-4, -0x1.555983f36ebe1p-4, 0x1.3b1ff32834a35p-4,
-    -0x1.2463b0b597e41p-4, 0x1.1011a2bcf31d8p-4, -0x1.fff096193986ap-5, 0x1.f2acb0f5a93b9p-5,
-    -0x1.e9a31e3062ce2p-5, 0x1.9fa031bbaf0aep-5, -0x1.e0c70d3b2c0c2p-6, 0x1.07e00848f986p-7,
+/* (log(1 + f) - f + f^2 / 2) / f^3 for MLP_LOG_SPLIT / 2 <= 1 + f <= MLP_LOG_SPLIT; 2^-56.58. */
+static const double log_terms_f64[19] = {
+    0x1.55555555555a1p-2, -0x1.0000000000772p-2, 0x1.999999998c51cp-3, -0x1.55555554591d6p-3,
+    0x1.2492492980c3fp-3, -0x1.00000063edfa3p-3, 0x1.c71c70d9c4b03p-4, -0x1.999972befc2d8p-4,
+    0x1.745ceca390bc6p-4, -0x1.55593b3accd8fp-4, 0x1.3b1efcaa080bbp-4, -0x1.24655014d120ap-4,
+    0x1.101cbaff2d2e2p-4, -0x1.ffffa2f7dc3fep-5, 0x1.f256e227160fp-5,  -0x1.e8e103382ead9p-5,
+    0x1.9f2fed78dfd4cp-5, -0x1.e1402eae59a73p-6, 0x1.08e9b8e18c232p-7,
 };
 
 /* (tanh(x) / x - 1) / x^2 in x^2 for |x| <= MLP_TANH_SPLIT; 2^-56.45. */

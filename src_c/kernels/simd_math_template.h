@@ -26,26 +26,19 @@
 /* 2^64 lifts every denormal into the normal range. */
 #define MLP_SMALLEST_NORMAL MLP_PICK(FLT_MIN, DBL_MIN)
 
-/*
- * c[0] + x (c[1] + c[2] x + ...), the bracket as two interleaved chains in x^2: half the latency of
- * Horner's one, while the rounding errors of the two count only x times as much as the last.
- */
+/* c[0] + c[1] x + ..., as two interleaved chains in x^2: half the latency of Horner's one. */
 MLP_INLINE mlp_vec MLP_REAL(polynomial)(mlp_vec x, const mlp_real *c, int n_terms) {
     const mlp_vec x2 = v_mul(x, x);
     mlp_vec last = v_set1(c[n_terms - 1]);
     mlp_vec other = v_set1(c[n_terms - 2]);
     MLP_UNROLL
-    for (int i = n_terms - 3; i > 1; i -= 2) {
+    for (int i = n_terms - 3; i > 0; i -= 2) {
         last = v_fma(last, x2, v_set1(c[i]));
         other = v_fma(other, x2, v_set1(c[i - 1]));
     }
-    if (n_terms % 2 == 0) {
-        last = v_fma(last, x2, v_set1(c[1]));
-        last = v_fma(other, x, last);
-    } else {
-        last = v_fma(last, x, other);
-    }
-    return v_fma(last, x, v_set1(c[0]));
+    if (n_terms % 2 == 0) return v_fma(last, x, other);
+    last = v_fma(last, x2, v_set1(c[0]));
+    return v_fma(other, x, last);
 }
 
 #undef MLP_POLYNOMIAL
@@ -121,13 +114,13 @@ MLP_INLINE mlp_vec MLP_REAL(vec_expm1)(mlp_vec x) {
 }
 
 /*
- * k ln 2 + log(1 + f) for f in [-0.25, 0.5] and an integer k: log(1 + f) = f + f^2 p(f), p of
- * degree 8 and 19. The sum of the two large terms is kept with its rounding error, because it may
+ * k ln 2 + log(1 + f) for f in [-0.25, 0.5] and an integer k: log(1 + f) = f - f^2 / 2 + f^3 p(f), p of
+ * degree 7 and 18. The sum of the two large terms is kept with its rounding error, because it may
  * cancel.
  */
 MLP_INLINE mlp_vec MLP_REAL(log_reduced)(mlp_vec k, mlp_vec f) {
     mlp_vec p = MLP_POLYNOMIAL(f, log_terms);
-    mlp_vec tail = v_mul(v_mul(f, f), p);
+    mlp_vec tail = v_mul(v_mul(f, f), v_fma(f, p, v_set1(MLP_C(-0.5))));
     tail = v_fma(k, v_set1(MLP_LN2_LOW), tail);
     mlp_vec sum = v_fma(k, v_set1(MLP_LN2_HIGH), f);
     mlp_vec seen = v_fnma(k, v_set1(MLP_LN2_HIGH), sum);

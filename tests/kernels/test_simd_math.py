@@ -48,13 +48,14 @@ PROMISED = {
     "softplus": ((2.0, 2.0), (2.0, 2.0)),
     "elu": ((1.5, 1.0), (1.5, 1.0)),
     "silu": ((3.0, 4.0), (3.0, 4.0)),
-    "gelu": ((4.5, 4.0), (5.0, 4.0)),
+    "gelu": ((5.0, 4.0), (6.0, 4.0)),
     "relu": ((0.0, 0.0), (0.0, 0.0)),
     "leaky_relu": ((1.0, 0.5), (1.0, 0.5)),
 }
 # Where the derivative crosses 0 its error is counted in last places of 1 / 8 instead.
 ROOTS = {"silu": -1.2784645427610738, "gelu": -0.7517915246935645}
 ROOT_ZONE = 0.5
+ROOT_PROMISED = 5.0
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="the driver is compiled as for a POSIX system"
@@ -252,7 +253,9 @@ def test_the_error_stays_within_the_promise(driver_of, references, isa_name, nam
             error = ulp_error(value[i], wanted[i][0], z, real)
             assert error <= allowed(isa_name, name, bounds[0], z), f"{name}({z!r})"
             error = ulp_error(derivative[i], wanted[i][1], z, real, ROOTS.get(name))
-            assert error <= allowed(isa_name, name, bounds[1], z), f"{name}'({z!r})"
+            near_root = abs(z - ROOTS.get(name, math.inf)) < ROOT_ZONE
+            bound = ROOT_PROMISED if near_root else bounds[1]
+            assert error <= allowed(isa_name, name, bound, z), f"{name}'({z!r})"
 
 
 # name: value at -inf, -0, +0, +inf, and the derivative there.
@@ -332,11 +335,13 @@ def test_one_float32_in_four_thousand_keeps_the_promise(driver_of, tmp_path, isa
     text = subprocess.run([tmp_path / "ulp", "32", "4099"], capture_output=True, text=True).stdout
     rows = [line.split() for line in text.splitlines()[1:]]
     assert {row[0] for row in rows} == set(PROMISED)
-    for name, part, worst, at, _, _, root, wrong, _ in rows:
+    for name, part, worst, at, right, at_right, root, wrong, _ in rows:
         bound = PROMISED[name][0][part == "derivative"]
         assert float(worst) <= allowed(isa, name, bound, float(at)), f"{name} {part} at {at}"
-        assert float(root) <= allowed(isa, name, bound, 0.0), f"{name} {part}"
+        assert float(root) <= allowed(isa, name, ROOT_PROMISED, 1.0), f"{name} {part}"
         assert wrong == "0", f"{name} {part}"
+        if name == "gelu":
+            assert float(right) <= allowed(isa, name, 4.0, float(at_right)), f"{part} at {at_right}"
 
 
 @pytest.mark.parametrize("other", FUSED_ISAS[1:])
