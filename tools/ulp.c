@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * ulp.c - the largest error of every elementary function and activation, in units in the last place.
+ * ulp.c - the largest error of every elementary function and activation, in ULP.
  *
  *   cc -std=c11 -O3 -ffp-contract=off -DMLP_SIMD_AVX2 tools/ulp.c -lm -o ulp
  *   ./ulp 32 [stride [first [function]]]       float32 bit patterns first, first + stride, ...
@@ -13,9 +13,9 @@
  *
  * One line for each function's value and one for its derivative:
  *
- *   ulp, at              the largest error in units of the exact result's last place, and its argument
+ *   ulp, at              the largest error in last places of the exact result, and its argument
  *   right, at            the same for arguments above -2
- *   root                 within 1/2 of the derivative's root, where no relative accuracy can be had:
+ *   root                 within 1/2 of the derivative's root, where it has no relative accuracy:
  *                        the largest error in last places of 1/8; not counted in the columns before
  *   wrong                results that are finite and should not be, or the other way round
  *   bits                 a checksum of all results: equal wherever there is FMA

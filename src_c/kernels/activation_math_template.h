@@ -12,14 +12,14 @@
  * Largest errors in ULP with FMA, measured as in simd_math_template.h:
  *
  *                           sigmoid  tanh   softplus  elu    silu   gelu   leaky_relu
- *   float32, value          1.65     1.26   1.66      1.23   2.40   4.91   0.84
- *   float32, derivative     2.40     2.40   1.65      0.90   3.46   3.92   0.24
- *   float64, value          1.50     1.10   1.44      1.16   2.13   4.32   0.69
- *   float64, derivative     2.17     2.29   1.50      0.84   2.63   2.92   0.13
+ *   float32, value          1.66     1.26   1.66      1.26   2.40   4.91   0.84
+ *   float32, derivative     2.40     2.40   1.66      0.93   3.46   3.92   0.24
+ *   float64, value          1.61     1.17   1.44      1.17   2.14   4.83   0.69
+ *   float64, derivative     2.23     2.27   1.61      0.88   3.16   3.58   0.13
  *
- * relu is exact. gelu's value is within 3.5 for z > -2; below, its exponential and the quotient have
- * independent errors. The derivatives of silu and gelu cross 0 (at -1.28 and -0.75): within 1/2 of
- * that the error is up to 4 last places of 1/8, not of the derivative. Without FMA the errors are up
+ * relu is exact. gelu's value is within 3.9 for z > -2; below, numerator and denominator round
+ * independently. The derivatives of silu and gelu cross 0 (at -1.28 and -0.75): within 1/2 of that
+ * the error is up to 4.6 last places of 1/8, not of the derivative. Without FMA the errors are up
  * to half as large again, and gelu's up to z^2 / 2 ULP more.
  */
 
