@@ -16,15 +16,28 @@ static void forward_task(void *context, size_t task, size_t worker) {
     const mlp_kernels *kernels = w->needs.kernels;
     const size_t first = task * w->needs.strip_rows;
     const size_t n_rows = mlp_smaller(w->needs.strip_rows, region->n_rows - first);
-    const size_t buffer = w->needs.strip_rows * net->widest;
     void *scratch = (unsigned char *)w->scratch + worker * w->scratch_bytes;
-    const void *input = mlp_const_at(kernels, region->x, first * net->layers[0].n_inputs);
+    void *strips =
+        mlp_at(kernels, w->strips, worker * (2 + (size_t)w->needs.spreads_x) * w->strip_reals);
+    const size_t n_inputs = net->layers[0].n_inputs;
+    const void *input = mlp_const_at(kernels, region->x, first * n_inputs);
+    size_t input_stride = n_inputs;
+    if (w->needs.spreads_x) {
+        void *spread = mlp_at(kernels, strips, 2 * w->strip_reals);
+        input_stride = mlp_pitch(kernels, n_inputs);
+        mlp_spread_rows(kernels, n_rows, n_inputs, input, n_inputs, spread, input_stride);
+        input = spread;
+    }
     for (size_t l = 0; l < net->n_layers; l++) {
-        void *output = l + 1 == net->n_layers
-                           ? mlp_at(kernels, region->y, first * net->layers[l].n_outputs)
-                           : mlp_at(kernels, w->strips, (2 * worker + l % 2) * buffer);
-        kernels->linear_forward(&w->linears[l], n_rows, input, NULL, output, NULL, scratch);
+        const size_t n_outputs = net->layers[l].n_outputs;
+        const int is_last = l + 1 == net->n_layers;
+        void *output = is_last ? mlp_at(kernels, region->y, first * n_outputs)
+                               : mlp_at(kernels, strips, l % 2 * w->strip_reals);
+        const size_t stride = is_last ? n_outputs : mlp_pitch(kernels, n_outputs);
+        kernels->linear_forward(&w->linears[l], n_rows, input, input_stride, NULL, output, NULL,
+                                stride, scratch);
         input = output;
+        input_stride = stride;
     }
 }
 
@@ -34,15 +47,16 @@ mlp_status mlp_forward(mlp_workspace *w, const void *parameters, size_t n_sample
     const mlp_kernels *kernels = mlp_kernels_selected(net->dtype);
     if (n_samples == 0) return MLP_OK;
     n_threads = mlp_useful_threads(n_threads, n_samples * net->n_weights);
+    const size_t strip_rows = mlp_strip_rows(net, kernels, 2 * net->widest, n_samples, n_threads);
     const mlp_needs needs = {
         .kernels = kernels,
         .n_threads = n_threads,
-        .strip_rows = mlp_strip_rows(net, kernels, 2 * net->widest, n_samples, n_threads),
-        .forward_panels = mlp_packs_forward(kernels, n_samples),
+        .strip_rows = strip_rows,
+        .spreads_x = mlp_spreads(kernels, strip_rows, net->layers[0].n_inputs),
     };
     const mlp_status status = mlp_workspace_prepare(w, &needs);
     if (status != MLP_OK) return status;
-    mlp_pack_weights(w, parameters);
+    mlp_workspace_bind(w, parameters);
     forward_region region = {w, n_samples, x, y};
     mlp_parallel_for(n_threads, mlp_quotient_up(n_samples, needs.strip_rows), forward_task,
                      &region);

@@ -4,7 +4,8 @@
  *
  * Below this table, typed kernels touch numbers; they are compiled once per dtype and instruction
  * set and know nothing of networks, threads or memory. Above it, untyped orchestration moves
- * pointers. All arrays are contiguous and row-major unless a line says otherwise.
+ * pointers. All arrays are contiguous and row-major, but that rows lie `stride` reals apart where
+ * a stride is given.
  *
  * The order of every sum is fixed, so that any split of the work gives the same bits:
  *   - a product's inner dimension is cut in chunks of MLP_CHUNK; a chunk is a chain of fused
@@ -28,47 +29,37 @@
 typedef struct mlp_linear {
     size_t n_inputs, n_outputs;
     mlp_activation activation;
-    const void *weight;          /* (n_inputs, n_outputs) */
-    const void *bias;            /* (n_outputs) or NULL */
-    const void *forward_panels;  /* from pack_forward, or NULL: read weight as it lies */
-    const void *backward_panels; /* from pack_backward; needed by linear_backward_input */
+    const void *weight; /* (n_inputs, n_outputs) */
+    const void *bias;   /* (n_outputs) or NULL */
 } mlp_linear;
 
 typedef struct mlp_kernels {
     size_t real_bytes;
-    size_t panel_width; /* columns of a packed panel */
-    size_t tile_rows;   /* rows of a full register tile */
+    size_t tile_rows; /* rows of a full register tile */
 
-    /* Scratch that the products below need for layers of at most n_columns outputs; each worker has
-     * its own. */
-    size_t (*scratch_bytes)(size_t n_columns);
-
-    /*
-     * A matrix B (n_inner, n_columns) in panels: ceil(n_columns / panel_width) blocks of
-     * (n_inner, panel_width), the last one filled up with zeros. Packs blocks [begin, end).
-     * forward: B = W^T, n_inner = n_inputs.  backward: B = W, n_inner = n_outputs.
-     */
-    void (*pack_forward)(const mlp_linear *layer, size_t begin, size_t end, void *panels);
-    void (*pack_backward)(const mlp_linear *layer, size_t begin, size_t end, void *panels);
+    /* Scratch that the products below need when neither a layer's width nor n_rows of a weight
+     * gradient exceeds n_inner; each worker has its own. */
+    size_t (*scratch_bytes)(size_t n_inner);
 
     /* z = x W^T + b, a = f(z), d = f'(z) for n_rows rows. z or d NULL: not kept; a NULL: not
      * computed (then z is). For softmax d is not written. */
-    void (*linear_forward)(const mlp_linear *layer, size_t n_rows, const void *x, void *z, void *a,
-                           void *d, void *scratch);
+    void (*linear_forward)(const mlp_linear *layer, size_t n_rows, const void *x, size_t x_stride,
+                           void *z, void *a, void *d, size_t stride, void *scratch);
 
     /* dx = dz W, times d elementwise unless d (n_rows, n_inputs) is NULL. */
     void (*linear_backward_input)(const mlp_linear *layer, size_t n_rows, const void *dz,
-                                  const void *d, void *dx, void *scratch);
+                                  size_t dz_stride, const void *d, size_t d_stride, void *dx,
+                                  size_t dx_stride, void *scratch);
 
     /* Rows [begin, end) of dW^T (n_inputs, n_outputs) = x^T dz, added to what is there if
      * accumulate. */
     void (*linear_backward_weight)(const mlp_linear *layer, size_t n_rows, const void *x,
-                                   const void *dz, size_t begin, size_t end, int accumulate,
-                                   void *grad_weight, void *scratch);
+                                   size_t x_stride, const void *dz, size_t dz_stride, size_t begin,
+                                   size_t end, int accumulate, void *grad_weight, void *scratch);
 
     /* db (n_outputs) = sum over rows of dz, added to what is there if accumulate. */
     void (*linear_backward_bias)(const mlp_linear *layer, size_t n_rows, const void *dz,
-                                 int accumulate, void *grad_bias);
+                                 size_t dz_stride, int accumulate, void *grad_bias);
 
     /* dz = da * d, elementwise over n reals; dz may be da. */
     void (*multiply)(size_t n, const void *da, const void *d, void *dz);

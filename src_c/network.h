@@ -3,15 +3,18 @@
  * network.h - the topology of a net, the scratch memory of one call, and what the files share that
  * run a batch: forward.c (forward only), propagate.c (forward and back), train.c (learning from it).
  *
- * One batch, from x to the gradients, in three regions of tasks whatever the depth:
+ * One batch, from x to the gradients, in two regions of tasks whatever the depth:
  *
- *   pack      the weights of every layer into panels                 a task: panels of a layer
  *   rows      forward, loss, backward to each pre-activation         a task: a strip of rows
  *   weights   dW and db of every layer from its input and dl/dz      a task: rows of W^T
  *
  * A strip of rows goes through all layers at once, since rows do not know each other; only the
- * third region sums over rows. More than MLP_BLOCK_ROWS rows go through the last two regions block
- * by block, the weight gradients accumulating, so that memory stays bounded.
+ * second region sums over rows. More than MLP_BLOCK_ROWS rows go through both block by block, the
+ * weight gradients accumulating, so that memory stays bounded.
+ *
+ * The products read matrices from where they lie. Rows whose distance is a multiple of 1 KiB would
+ * compete for a few sets of every cache, so the workspace's own matrices have a pitch that is not
+ * (mlp_pitch), and a batch whose rows lie so is copied to rows that do not.
  */
 #ifndef MLP_NETWORK_H
 #define MLP_NETWORK_H
@@ -50,30 +53,38 @@ typedef struct mlp_needs {
     size_t block_rows;       /* rows whose intermediates are kept; 0: forward only */
     size_t strip_rows;       /* rows that a forward-only task takes */
     size_t gathered_rows;    /* rows of a gathered batch; 0: none */
-    int forward_panels;      /* W is read as panels on the way forward */
-    int backward_panels;     /* and on the way back */
-    int backward_to_x;       /* to x even, not to the first layer's output alone */
+    int spreads_x;           /* rows of x are copied to mlp_pitch */
+    int goes_back;           /* dl/dz is kept, and f'(z) with own_outputs */
     int own_outputs;         /* outputs live here rather than with the caller */
     int own_gradients;       /* the gradient vector lives here */
     int gathers_class_index; /* of a gathered batch */
 } mlp_needs;
 
+/* What one layer leaves behind of the rows of a block. */
+typedef struct mlp_layer_rows {
+    void *pre_activation, *output, *activation_derivative; /* NULL: not kept */
+    size_t stride;                                         /* of these three */
+    void *grad_output;                                     /* contiguous; NULL: not kept */
+    void *grad_pre_activation;
+    size_t grad_stride; /* of grad_pre_activation */
+} mlp_layer_rows;
+
 struct mlp_workspace {
     const mlp_network *network;
     mlp_arena arena;
-    mlp_needs needs;                          /* what the arena is laid out for */
-    mlp_linear *linears;                      /* (n_layers) of the running call */
-    mlp_record *records;                      /* (n_layers) of the running block */
-    void **forward_panels, **backward_panels; /* (n_layers) NULL: not packed */
-    void **outputs;                           /* (n_layers) of (block_rows, n_outputs) */
-    void **activation_derivatives;            /* likewise */
-    void **grad_pre_activations;              /* likewise */
-    void *gradients;                          /* (P,) */
-    void *strips;                             /* (n_threads, 2, strip_rows, widest) */
-    size_t scratch_bytes;                     /* of one worker */
-    void *scratch;                            /* (n_threads, scratch_bytes) */
-    double *row_values;                       /* (value_rows) */
-    void *gathered_x, *gathered_target, *gathered_weight;
+    mlp_needs needs;        /* what the arena is laid out for */
+    mlp_linear *linears;    /* (n_layers) of the running call */
+    mlp_layer_rows *own;    /* (n_layers) what the arena holds, block_rows each */
+    mlp_layer_rows *layers; /* (n_layers) of the running block */
+    void *gradients;        /* (P,) */
+    size_t strip_reals;     /* of one buffer of a strip */
+    void *strips;           /* (n_threads, 2 or with spreads_x 3, strip_reals) */
+    size_t scratch_bytes;   /* of one worker */
+    void *scratch;          /* (n_threads, scratch_bytes) */
+    double *row_values;     /* (value_rows) */
+    void *spread_x;         /* (block_rows, n_inputs) at mlp_pitch */
+    void *gathered_x;       /* (gathered_rows, n_inputs) at mlp_pitch */
+    void *gathered_target, *gathered_weight;
     int64_t *gathered_class_index;
 };
 
@@ -88,11 +99,19 @@ size_t mlp_useful_threads(size_t n_threads, size_t work);
 size_t mlp_strip_rows(const mlp_network *network, const mlp_kernels *kernels, size_t reals_per_row,
                       size_t n_rows, size_t n_threads);
 
-/* pack.c: whether n_rows are so many that packing W first is cheaper than reading it as it lies. */
-int mlp_packs_forward(const mlp_kernels *kernels, size_t n_rows);
+/* workspace.c: points workspace->linears at the parameters. */
+void mlp_workspace_bind(mlp_workspace *workspace, const void *parameters);
 
-/* pack.c: region 1. Points workspace->linears at the parameters and packs what there is room for. */
-void mlp_pack_weights(mlp_workspace *workspace, const void *parameters);
+/* workspace.c: the distance in reals at which the workspace lays rows of so many. */
+size_t mlp_pitch(const mlp_kernels *kernels, size_t width);
+
+/* workspace.c: whether n_rows rows of x are read so often that they should lie at mlp_pitch. */
+int mlp_spreads(const mlp_kernels *kernels, size_t n_rows, size_t width);
+
+/* workspace.c: n_rows rows from one stride to another; overlapping is allowed if `to` is `from` and
+ * its stride is not smaller. */
+void mlp_spread_rows(const mlp_kernels *kernels, size_t n_rows, size_t width, const void *from,
+                     size_t from_stride, void *to, size_t to_stride);
 
 MLP_INLINE size_t mlp_smaller(size_t a, size_t b) { return a < b ? a : b; }
 MLP_INLINE size_t mlp_quotient_up(size_t a, size_t b) { return (a + b - 1) / b; }

@@ -6,13 +6,15 @@
 
 #include "loss.h"
 
-/* ---- region 2: strips of rows --------------------------------------------------------------- */
+/* ---- region 1: strips of rows --------------------------------------------------------------- */
 
 typedef struct row_region {
     mlp_workspace *workspace;
     mlp_batch block; /* the rows of the running block */
     size_t strip_rows;
     int forward, backward;
+    const void *x; /* of the block, block.x or the spread copy of it */
+    size_t x_stride;
     const void *cotangent; /* (n_rows, K) of the block, or NULL */
     const mlp_loss *loss;  /* what is really computed; NULL: none */
     int on_pre_activation; /* the loss looks at z rather than at y_hat, and gives dl/dz */
@@ -22,17 +24,17 @@ typedef struct row_region {
 } row_region;
 
 /* The loss of the rows and dl/dz of the output layer. */
-static void output_rows(const row_region *region, const mlp_record *record,
+static void output_rows(const row_region *region, const mlp_layer_rows *layer_rows,
                         const mlp_layer_shape *layer, size_t first, size_t n_rows) {
     const mlp_kernels *kernels = region->workspace->needs.kernels;
     const size_t n_outputs = layer->n_outputs, from = first * n_outputs, n = n_rows * n_outputs;
-    void *delta = mlp_at(kernels, record->grad_pre_activation, from);
-    void *grad_output = mlp_at(kernels, record->grad_output, from);
+    void *delta = mlp_at(kernels, layer_rows->grad_pre_activation, first * layer_rows->grad_stride);
+    void *grad_output = mlp_at(kernels, layer_rows->grad_output, from);
     const void *da;
     if (region->loss != NULL) {
         const mlp_batch rows = mlp_batch_rows(kernels, &region->block, first, n_rows, 0, n_outputs);
         const void *prediction =
-            region->on_pre_activation ? record->pre_activation : record->output;
+            region->on_pre_activation ? layer_rows->pre_activation : layer_rows->output;
         void *gradient = region->on_pre_activation || grad_output == NULL ? delta : grad_output;
         kernels->loss(region->loss, n_outputs, &rows, mlp_const_at(kernels, prediction, from),
                       region->factor, region->backward ? gradient : NULL,
@@ -44,10 +46,20 @@ static void output_rows(const row_region *region, const mlp_record *record,
         if (grad_output != NULL) memcpy(grad_output, da, n * kernels->real_bytes);
     }
     if (layer->activation == MLP_SOFTMAX)
-        kernels->softmax_backward(n_rows, n_outputs, mlp_const_at(kernels, record->output, from),
-                                  da, delta);
+        kernels->softmax_backward(n_rows, n_outputs,
+                                  mlp_const_at(kernels, layer_rows->output, from), da, delta);
     else
-        kernels->multiply(n, da, mlp_const_at(kernels, record->activation_derivative, from), delta);
+        kernels->multiply(n, da, mlp_const_at(kernels, layer_rows->activation_derivative, from),
+                          delta);
+}
+
+/* dl/dz of a hidden layer whose dl/da is kept: the product of two matrices, row by row. */
+static void multiply_rows(const mlp_kernels *kernels, const mlp_layer_rows *layer, size_t width,
+                          size_t first, size_t n_rows) {
+    for (size_t row = first; row < first + n_rows; row++)
+        kernels->multiply(width, mlp_const_at(kernels, layer->grad_output, row * width),
+                          mlp_const_at(kernels, layer->activation_derivative, row * layer->stride),
+                          mlp_at(kernels, layer->grad_pre_activation, row * layer->grad_stride));
 }
 
 static void row_task(void *context, size_t task, size_t worker) {
@@ -55,54 +67,70 @@ static void row_task(void *context, size_t task, size_t worker) {
     mlp_workspace *w = region->workspace;
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->needs.kernels;
-    const mlp_record *records = w->records;
+    const mlp_layer_rows *layers = w->layers;
     const size_t n_layers = net->n_layers, n_inputs = net->layers[0].n_inputs;
     const size_t first = task * region->strip_rows;
     const size_t n_rows = mlp_smaller(region->strip_rows, region->block.n_samples - first);
     void *scratch = (unsigned char *)w->scratch + worker * w->scratch_bytes;
 
+    if (region->x != region->block.x)
+        mlp_spread_rows(kernels, n_rows, n_inputs,
+                        mlp_const_at(kernels, region->block.x, first * n_inputs), n_inputs,
+                        mlp_at(kernels, w->spread_x, first * region->x_stride), region->x_stride);
     if (region->forward) {
-        const void *input = mlp_const_at(kernels, region->block.x, first * n_inputs);
+        const void *input = mlp_const_at(kernels, region->x, first * region->x_stride);
+        size_t input_stride = region->x_stride;
         for (size_t l = 0; l < n_layers; l++) {
-            const size_t from = first * net->layers[l].n_outputs;
-            void *output = mlp_at(kernels, records[l].output, from);
-            kernels->linear_forward(
-                &w->linears[l], n_rows, input, mlp_at(kernels, records[l].pre_activation, from),
-                output, mlp_at(kernels, records[l].activation_derivative, from), scratch);
+            const size_t from = first * layers[l].stride;
+            void *output = mlp_at(kernels, layers[l].output, from);
+            kernels->linear_forward(&w->linears[l], n_rows, input, input_stride,
+                                    mlp_at(kernels, layers[l].pre_activation, from), output,
+                                    mlp_at(kernels, layers[l].activation_derivative, from),
+                                    layers[l].stride, scratch);
             input = output;
+            input_stride = layers[l].stride;
         }
     }
     if (region->loss == NULL && region->cotangent == NULL) return;
-    output_rows(region, &records[n_layers - 1], &net->layers[n_layers - 1], first, n_rows);
+    const size_t n_outputs = net->layers[n_layers - 1].n_outputs;
+    output_rows(region, &layers[n_layers - 1], &net->layers[n_layers - 1], first, n_rows);
     if (!region->backward) return;
-    for (size_t l = n_layers; l-- > 1;) {
-        const size_t n_below = net->layers[l - 1].n_outputs, below = first * n_below;
-        const void *delta =
-            mlp_at(kernels, records[l].grad_pre_activation, first * net->layers[l].n_outputs);
-        const void *derivative = mlp_at(kernels, records[l - 1].activation_derivative, below);
-        void *delta_below = mlp_at(kernels, records[l - 1].grad_pre_activation, below);
-        void *grad_output = mlp_at(kernels, records[l - 1].grad_output, below);
-        if (grad_output != NULL) {
-            kernels->linear_backward_input(&w->linears[l], n_rows, delta, NULL, grad_output,
-                                           scratch);
-            kernels->multiply(n_rows * n_below, grad_output, derivative, delta_below);
+    for (size_t l = n_layers; l-- > 0;) {
+        const size_t stride = layers[l].grad_stride;
+        void *delta = mlp_at(kernels, layers[l].grad_pre_activation, first * stride);
+        if (l + 1 == n_layers)
+            mlp_spread_rows(kernels, n_rows, n_outputs, delta, n_outputs, delta, stride);
+        if (l == 0) {
+            if (region->grad_x != NULL)
+                kernels->linear_backward_input(&w->linears[0], n_rows, delta, stride, NULL, 0,
+                                               mlp_at(kernels, region->grad_x, first * n_inputs),
+                                               n_inputs, scratch);
+            return;
+        }
+        const mlp_layer_rows *below = &layers[l - 1];
+        const size_t n_below = net->layers[l - 1].n_outputs;
+        if (below->grad_output != NULL) {
+            kernels->linear_backward_input(&w->linears[l], n_rows, delta, stride, NULL, 0,
+                                           mlp_at(kernels, below->grad_output, first * n_below),
+                                           n_below, scratch);
+            multiply_rows(kernels, below, n_below, first, n_rows);
         } else {
-            kernels->linear_backward_input(&w->linears[l], n_rows, delta, derivative, delta_below,
-                                           scratch);
+            kernels->linear_backward_input(
+                &w->linears[l], n_rows, delta, stride,
+                mlp_at(kernels, below->activation_derivative, first * below->stride), below->stride,
+                mlp_at(kernels, below->grad_pre_activation, first * below->grad_stride),
+                below->grad_stride, scratch);
         }
     }
-    if (region->grad_x != NULL)
-        kernels->linear_backward_input(
-            &w->linears[0], n_rows,
-            mlp_at(kernels, records[0].grad_pre_activation, first * net->layers[0].n_outputs), NULL,
-            mlp_at(kernels, region->grad_x, first * n_inputs), scratch);
 }
 
-/* ---- region 3: weight gradients ------------------------------------------------------------- */
+/* ---- region 2: weight gradients ------------------------------------------------------------- */
 
 typedef struct weight_region {
     mlp_workspace *workspace;
-    const mlp_batch *block;
+    size_t n_rows;
+    const void *x;
+    size_t x_stride;
     size_t n_pieces; /* tasks of a layer */
     int accumulate;
     void *gradients;
@@ -117,49 +145,47 @@ static void weight_task(void *context, size_t task, size_t worker) {
     const size_t n_tiles = mlp_quotient_up(layer->n_inputs, kernels->tile_rows);
     const size_t begin_tile = piece * n_tiles / region->n_pieces;
     const size_t end_tile = (piece + 1) * n_tiles / region->n_pieces;
-    const void *delta = w->records[l].grad_pre_activation;
-    kernels->linear_backward_weight(&w->linears[l], region->block->n_samples,
-                                    l > 0 ? w->records[l - 1].output : region->block->x, delta,
-                                    mlp_smaller(begin_tile * kernels->tile_rows, layer->n_inputs),
-                                    mlp_smaller(end_tile * kernels->tile_rows, layer->n_inputs),
-                                    region->accumulate,
-                                    mlp_at(kernels, region->gradients, layer->weight_offset),
-                                    (unsigned char *)w->scratch + worker * w->scratch_bytes);
+    const void *delta = w->layers[l].grad_pre_activation;
+    const size_t stride = w->layers[l].grad_stride;
+    kernels->linear_backward_weight(
+        &w->linears[l], region->n_rows, l > 0 ? w->layers[l - 1].output : region->x,
+        l > 0 ? w->layers[l - 1].stride : region->x_stride, delta, stride,
+        mlp_smaller(begin_tile * kernels->tile_rows, layer->n_inputs),
+        mlp_smaller(end_tile * kernels->tile_rows, layer->n_inputs), region->accumulate,
+        mlp_at(kernels, region->gradients, layer->weight_offset),
+        (unsigned char *)w->scratch + worker * w->scratch_bytes);
     if (piece == 0 && w->network->has_bias)
-        kernels->linear_backward_bias(&w->linears[l], region->block->n_samples, delta,
+        kernels->linear_backward_bias(&w->linears[l], region->n_rows, delta, stride,
                                       region->accumulate,
                                       mlp_at(kernels, region->gradients, layer->bias_offset));
 }
 
-/* ---- the three together --------------------------------------------------------------------- */
+/* ---- the two together --------------------------------------------------------------------- */
 
-/* The records of a block: the caller's from row `first` on, or else the workspace's own. */
-static void point_records(mlp_workspace *w, const mlp_record *given, int on_pre_activation,
-                          size_t first) {
+/* The rows of a block: the caller's from row `first` on, or else the workspace's own. */
+static void point_layers(mlp_workspace *w, const mlp_record *given, int on_pre_activation,
+                         size_t first) {
     const mlp_kernels *kernels = w->needs.kernels;
     for (size_t l = 0; l < w->network->n_layers; l++) {
         const mlp_layer_shape *layer = &w->network->layers[l];
-        const size_t from = first * layer->n_outputs;
-        mlp_record *record = &w->records[l];
+        const size_t n_outputs = layer->n_outputs, from = first * n_outputs;
+        mlp_layer_rows *rows = &w->layers[l];
+        *rows = w->own[l];
         if (given != NULL) {
-            *record = (mlp_record){
-                mlp_at(kernels, given[l].pre_activation, from),
-                mlp_at(kernels, given[l].output, from),
-                mlp_at(kernels, given[l].activation_derivative, from),
-                mlp_at(kernels, given[l].grad_output, from),
-                mlp_at(kernels, given[l].grad_pre_activation, from),
-            };
-            if (record->grad_pre_activation == NULL)
-                record->grad_pre_activation = w->grad_pre_activations[l];
-            continue;
-        }
-        *record = (mlp_record){.output = w->outputs[l],
-                               .grad_pre_activation = w->grad_pre_activations[l]};
-        if (l + 1 == w->network->n_layers && on_pre_activation) {
-            record->pre_activation = w->outputs[l];
-            record->output = NULL;
-        } else if (layer->activation != MLP_SOFTMAX) {
-            record->activation_derivative = w->activation_derivatives[l];
+            rows->pre_activation = mlp_at(kernels, given[l].pre_activation, from);
+            rows->output = mlp_at(kernels, given[l].output, from);
+            rows->activation_derivative = mlp_at(kernels, given[l].activation_derivative, from);
+            rows->stride = n_outputs;
+            rows->grad_output = mlp_at(kernels, given[l].grad_output, from);
+            if (given[l].grad_pre_activation != NULL) {
+                rows->grad_pre_activation = mlp_at(kernels, given[l].grad_pre_activation, from);
+                rows->grad_stride = n_outputs;
+            }
+        } else if (l + 1 == w->network->n_layers && on_pre_activation) {
+            rows->pre_activation = rows->output;
+            rows->output = rows->activation_derivative = NULL;
+        } else if (layer->activation == MLP_SOFTMAX) {
+            rows->activation_derivative = NULL;
         }
     }
 }
@@ -182,9 +208,9 @@ mlp_status mlp_pass_prepare(mlp_workspace *w, const mlp_pass *pass, size_t n_thr
         .value_rows = pass->loss != NULL ? n_rows : 0,
         .block_rows = block_rows,
         .gathered_rows = pass->gathered_rows,
-        .forward_panels = pass->forward && mlp_packs_forward(kernels, n_rows),
-        .backward_panels = goes_back(pass),
-        .backward_to_x = pass->grad_x != NULL,
+        .spreads_x =
+            pass->gathered_rows == 0 && mlp_spreads(kernels, block_rows, net->layers[0].n_inputs),
+        .goes_back = goes_back(pass),
         .own_outputs = pass->records == NULL,
         .own_gradients = pass->own_gradients,
         .gathers_class_index = pass->batch->class_index != NULL,
@@ -198,6 +224,7 @@ void mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters
     const mlp_batch *batch = pass->batch;
     const mlp_layer_shape *last = &net->layers[net->n_layers - 1];
     const size_t n_threads = w->needs.n_threads, n_inputs = net->layers[0].n_inputs;
+    const size_t x_stride = pass->gathered_rows > 0 ? mlp_pitch(kernels, n_inputs) : n_inputs;
     void *gradients = pass->own_gradients ? w->gradients : pass->gradients;
     mlp_loss fused;
     row_region rows = {.workspace = w, .forward = pass->forward, .backward = goes_back(pass)};
@@ -207,12 +234,14 @@ void mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters
         rows.loss = &fused;
         rows.factor = mlp_loss_factor(pass->loss, net->dtype, last->n_outputs, batch);
     }
-    mlp_pack_weights(w, parameters);
+    mlp_workspace_bind(w, parameters);
     size_t first = 0;
     do {
         const size_t n_rows = mlp_smaller(batch->n_samples - first, MLP_BLOCK_ROWS);
-        point_records(w, pass->records, rows.on_pre_activation, first);
-        rows.block = mlp_batch_rows(kernels, batch, first, n_rows, n_inputs, last->n_outputs);
+        point_layers(w, pass->records, rows.on_pre_activation, first);
+        rows.block = mlp_batch_rows(kernels, batch, first, n_rows, x_stride, last->n_outputs);
+        rows.x = w->needs.spreads_x ? w->spread_x : rows.block.x;
+        rows.x_stride = w->needs.spreads_x ? mlp_pitch(kernels, n_inputs) : x_stride;
         rows.cotangent = mlp_const_at(kernels, pass->cotangent, first * last->n_outputs);
         rows.row_values = w->row_values + first;
         rows.grad_x = mlp_at(kernels, pass->grad_x, first * n_inputs);
@@ -220,7 +249,8 @@ void mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters
             mlp_strip_rows(net, kernels, n_inputs + 3 * net->total_width, n_rows, n_threads);
         mlp_parallel_for(n_threads, mlp_quotient_up(n_rows, rows.strip_rows), row_task, &rows);
         if (rows.backward) {
-            weight_region weights = {w, &rows.block, n_threads, first > 0, gradients};
+            weight_region weights = {w,         n_rows,    rows.x,   rows.x_stride,
+                                     n_threads, first > 0, gradients};
             mlp_parallel_for(n_threads, net->n_layers * n_threads, weight_task, &weights);
         }
         first += n_rows;

@@ -14,7 +14,7 @@ typedef struct mlp_pass {
     int own_gradients;         /* gradients go to workspace->gradients */
     void *gradients;           /* (P,); NULL without own_gradients: no backward */
     void *grad_x;              /* (N, D) or NULL; not without gradients */
-    size_t gathered_rows;      /* room for a gathered batch of so many rows */
+    size_t gathered_rows; /* not 0: x lies at mlp_pitch; room for a gathered batch of so many */
 } mlp_pass;
 
 /* Lays the workspace out for this pass, and for one of fewer rows. */

@@ -31,11 +31,11 @@ mlp_status mlp_train_step(mlp_workspace *w, void *parameters, const mlp_batch *b
     return run_step(w, &pass, parameters, optimizer, value);
 }
 
-/* Rows order[0 .. n) of data, copied side by side. */
+/* Rows order[0 .. n) of data, copied side by side; those of x at mlp_pitch. */
 static mlp_batch gather(mlp_workspace *w, const mlp_batch *data, const int64_t *order, size_t n) {
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->needs.kernels;
-    const size_t n_inputs = net->layers[0].n_inputs;
+    const size_t n_inputs = net->layers[0].n_inputs, pitch = mlp_pitch(kernels, n_inputs);
     const size_t n_outputs = net->layers[net->n_layers - 1].n_outputs;
     const mlp_batch batch = {
         .n_samples = n,
@@ -47,7 +47,7 @@ static mlp_batch gather(mlp_workspace *w, const mlp_batch *data, const int64_t *
     for (size_t i = 0; i < n; i++) {
         const mlp_batch row =
             mlp_batch_rows(kernels, data, (size_t)order[i], 1, n_inputs, n_outputs);
-        memcpy(mlp_at(kernels, w->gathered_x, i * n_inputs), row.x, n_inputs * kernels->real_bytes);
+        memcpy(mlp_at(kernels, w->gathered_x, i * pitch), row.x, n_inputs * kernels->real_bytes);
         if (row.target != NULL)
             memcpy(mlp_at(kernels, w->gathered_target, i * n_outputs), row.target,
                    n_outputs * kernels->real_bytes);

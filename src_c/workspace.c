@@ -6,11 +6,14 @@
 
 /* A strip's rows of all its buffers take half of a 1 MiB L2; the other half is for weights. */
 #define MLP_STRIP_BYTES ((size_t)512 * 1024)
-/* Weights far beyond L2 come anew from L3 for every strip, and a strip has to be long enough to pay
- * for them: 20 GB/s against 240 GFLOP/s make that 5 % with 512 rows. Up to some times L2 short
- * strips are faster still (784-512-512-10, 2.7 MB, 1024 rows: 205 GFLOP/s against 180). */
-#define MLP_WEIGHT_BYTES    ((size_t)4096 * 1024)
-#define MLP_LONG_STRIP_ROWS MLP_CHUNK
+/* Weights beyond L2 come anew from L3 for every strip, and the first tile of a panel is slower than
+ * the others, so that a strip has to be long enough to pay for both. */
+#define MLP_WEIGHT_BYTES     ((size_t)512 * 1024)
+#define MLP_LONG_STRIP_ROWS  ((size_t)256)
+#define MLP_FAR_WEIGHT_BYTES ((size_t)4096 * 1024)
+
+/* Rows whose distance is a multiple of this compete for the same few sets of L1 and L2. */
+#define MLP_ALIASING_BYTES ((size_t)1024)
 
 /* Multiply-adds that one more thread has to have to itself before it is worth waking: some 40 us
  * of work, against up to 20 us until a sleeping thread has begun. */
@@ -37,53 +40,76 @@ static size_t product_or_huge(size_t count, size_t items) {
     return mlp_size_multiply(count, items, &product) ? product : SIZE_MAX;
 }
 
-/* Panels of n_columns columns over n_inner, whole panels. */
-static void *carve_panels(mlp_arena *arena, const mlp_kernels *kernels, size_t n_inner,
-                          size_t n_columns) {
-    const size_t width = kernels->panel_width;
-    return mlp_arena_carve(arena, product_or_huge((n_columns + width - 1) / width * width, n_inner),
+size_t mlp_pitch(const mlp_kernels *kernels, size_t width) {
+    const size_t bytes = width * kernels->real_bytes;
+    return bytes % MLP_ALIASING_BYTES == 0 ? width + MLP_ALIGNMENT / kernels->real_bytes : width;
+}
+
+int mlp_spreads(const mlp_kernels *kernels, size_t n_rows, size_t width) {
+    return n_rows > 2 * kernels->tile_rows && mlp_pitch(kernels, width) != width;
+}
+
+void mlp_spread_rows(const mlp_kernels *kernels, size_t n_rows, size_t width, const void *from,
+                     size_t from_stride, void *to, size_t to_stride) {
+    if (from == to && from_stride == to_stride) return;
+    for (size_t row = n_rows; row-- > 0;)
+        memmove(mlp_at(kernels, to, row * to_stride),
+                mlp_const_at(kernels, from, row * from_stride), width * kernels->real_bytes);
+}
+
+/* (n_rows, width) at mlp_pitch. */
+static void *carve_rows(mlp_arena *arena, const mlp_kernels *kernels, size_t n_rows, size_t width) {
+    return mlp_arena_carve(arena, product_or_huge(n_rows, mlp_pitch(kernels, width)),
                            kernels->real_bytes);
+}
+
+/* The output layer's rows are contiguous but for dl/dz: losses take them so. */
+static void lay_out_layers(mlp_workspace *w, const mlp_needs *needs, mlp_arena *arena) {
+    const mlp_network *net = w->network;
+    const mlp_kernels *kernels = needs->kernels;
+    for (size_t l = 0; l < net->n_layers; l++) {
+        const size_t width = net->layers[l].n_outputs, n_rows = needs->block_rows;
+        const int is_last = l + 1 == net->n_layers;
+        mlp_layer_rows rows = {.stride = is_last ? width : mlp_pitch(kernels, width),
+                               .grad_stride = mlp_pitch(kernels, width)};
+        if (needs->own_outputs) {
+            rows.output = carve_rows(arena, kernels, n_rows, width);
+            if (needs->goes_back)
+                rows.activation_derivative = carve_rows(arena, kernels, n_rows, width);
+        }
+        if (needs->goes_back) rows.grad_pre_activation = carve_rows(arena, kernels, n_rows, width);
+        if (arena->block != NULL)
+            w->own[l] = rows; /* else only counting: the list does not exist */
+    }
+}
+
+static size_t widest_layer(const mlp_network *net) {
+    const size_t n_inputs = net->layers[0].n_inputs;
+    return n_inputs > net->widest ? n_inputs : net->widest;
 }
 
 static void lay_out(mlp_workspace *w, const mlp_needs *needs, mlp_arena *arena) {
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = needs->kernels;
     const size_t n_layers = net->n_layers, real_bytes = kernels->real_bytes;
+    const size_t n_inputs = net->layers[0].n_inputs, widest = widest_layer(net);
     w->linears = mlp_arena_carve(arena, n_layers, sizeof *w->linears);
-    w->records = mlp_arena_carve(arena, n_layers, sizeof *w->records);
-    void ***lists[] = {&w->forward_panels, &w->backward_panels, &w->outputs,
-                       &w->activation_derivatives, &w->grad_pre_activations};
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
-        *lists[i] = mlp_arena_carve(arena, n_layers, sizeof(void *));
-
-    for (size_t l = 0; l < n_layers; l++) {
-        const mlp_layer_shape *layer = &net->layers[l];
-        const size_t block = product_or_huge(needs->block_rows, layer->n_outputs);
-        void *forward = NULL, *backward = NULL, *output = NULL, *derivative = NULL, *delta = NULL;
-        /* One panel alone is W itself, row for row. */
-        if (needs->forward_panels && layer->n_outputs > kernels->panel_width)
-            forward = carve_panels(arena, kernels, layer->n_inputs, layer->n_outputs);
-        if (needs->backward_panels) delta = mlp_arena_carve(arena, block, real_bytes);
-        if (needs->backward_panels && (l > 0 || needs->backward_to_x))
-            backward = carve_panels(arena, kernels, layer->n_outputs, layer->n_inputs);
-        if (needs->own_outputs) output = mlp_arena_carve(arena, block, real_bytes);
-        if (needs->own_outputs && needs->backward_panels)
-            derivative = mlp_arena_carve(arena, block, real_bytes);
-        if (arena->block == NULL) continue; /* counting: the lists do not exist yet */
-        w->forward_panels[l] = forward;
-        w->backward_panels[l] = backward;
-        w->outputs[l] = output;
-        w->activation_derivatives[l] = derivative;
-        w->grad_pre_activations[l] = delta;
-    }
+    w->own = mlp_arena_carve(arena, n_layers, sizeof *w->own);
+    w->layers = mlp_arena_carve(arena, n_layers, sizeof *w->layers);
+    lay_out_layers(w, needs, arena);
     w->gradients = mlp_arena_carve(arena, needs->own_gradients ? net->n_parameters : 0, real_bytes);
+    w->strip_reals = product_or_huge(needs->strip_rows, mlp_pitch(kernels, widest));
     w->strips = mlp_arena_carve(
-        arena, product_or_huge(needs->n_threads * 2 * needs->strip_rows, net->widest), real_bytes);
-    w->scratch_bytes = kernels->scratch_bytes(net->widest);
+        arena, product_or_huge(needs->n_threads * (2 + (size_t)needs->spreads_x), w->strip_reals),
+        real_bytes);
+    w->scratch_bytes =
+        kernels->scratch_bytes(widest > needs->block_rows ? widest : needs->block_rows);
     w->scratch = mlp_arena_carve(arena, needs->n_threads, w->scratch_bytes);
     w->row_values = mlp_arena_carve(arena, needs->value_rows, sizeof(double));
-    w->gathered_x = mlp_arena_carve(
-        arena, product_or_huge(needs->gathered_rows, net->layers[0].n_inputs), real_bytes);
+    w->spread_x = needs->spreads_x && needs->block_rows > 0
+                      ? carve_rows(arena, kernels, needs->block_rows, n_inputs)
+                      : NULL;
+    w->gathered_x = carve_rows(arena, kernels, needs->gathered_rows, n_inputs);
     w->gathered_target =
         mlp_arena_carve(arena,
                         product_or_huge(needs->gathers_class_index ? 0 : needs->gathered_rows,
@@ -109,6 +135,21 @@ mlp_status mlp_workspace_prepare(mlp_workspace *w, const mlp_needs *needs) {
     return MLP_OK;
 }
 
+void mlp_workspace_bind(mlp_workspace *w, const void *parameters) {
+    const mlp_network *net = w->network;
+    const mlp_kernels *kernels = w->needs.kernels;
+    for (size_t l = 0; l < net->n_layers; l++) {
+        const mlp_layer_shape *layer = &net->layers[l];
+        w->linears[l] = (mlp_linear){
+            .n_inputs = layer->n_inputs,
+            .n_outputs = layer->n_outputs,
+            .activation = layer->activation,
+            .weight = mlp_const_at(kernels, parameters, layer->weight_offset),
+            .bias = net->has_bias ? mlp_const_at(kernels, parameters, layer->bias_offset) : NULL,
+        };
+    }
+}
+
 size_t mlp_useful_threads(size_t n_threads, size_t work) {
     MLP_ASSERT(n_threads >= 1);
     const size_t useful = work / MLP_THREAD_WORK;
@@ -122,8 +163,9 @@ size_t mlp_strip_rows(const mlp_network *network, const mlp_kernels *kernels, si
     const size_t fit = MLP_STRIP_BYTES / (reals_per_row * kernels->real_bytes);
     const size_t n_tiles = fit / kernels->tile_rows < 2 ? 2 : fit / kernels->tile_rows;
     size_t most = mlp_smaller(n_tiles * kernels->tile_rows, MLP_BLOCK_ROWS);
-    if (network->n_weights * kernels->real_bytes > MLP_WEIGHT_BYTES && most < MLP_LONG_STRIP_ROWS)
-        most = MLP_LONG_STRIP_ROWS;
+    const size_t weight_bytes = network->n_weights * kernels->real_bytes;
+    if (weight_bytes > MLP_WEIGHT_BYTES && most < MLP_LONG_STRIP_ROWS) most = MLP_LONG_STRIP_ROWS;
+    if (weight_bytes > MLP_FAR_WEIGHT_BYTES) most = MLP_BLOCK_ROWS;
     const size_t rounds = mlp_quotient_up(mlp_quotient_up(n_rows, most), n_threads);
     return mlp_quotient_up(n_rows, rounds * n_threads);
 }

@@ -67,8 +67,9 @@ static void MLP_REAL(activate)(mlp_activation activation, size_t n_rows, size_t 
 
 /* a = exp(z - max z) / sum exp(z - max z), row by row; a may be z. A NaN makes its row NaN, for it
  * is in the sum. */
-static void MLP_REAL(softmax)(size_t n_rows, size_t n_columns, const mlp_real *z, mlp_real *a) {
-    for (size_t i = 0; i < n_rows; i++, z += n_columns, a += n_columns) {
+static void MLP_REAL(softmax)(size_t n_rows, size_t n_columns, size_t stride, const mlp_real *z,
+                              mlp_real *a) {
+    for (size_t i = 0; i < n_rows; i++, z += stride, a += stride) {
         mlp_real largest = z[0];
         for (size_t j = 1; j < n_columns; j++)
             largest = largest > z[j] ? largest : z[j];

@@ -12,100 +12,141 @@
  * a chain of fused multiply-adds in index order, whatever the tile's size: that is what makes all
  * splits and all instruction sets agree to the bit.
  *
- * A comes as rows (inner index contiguous: a forward product) or as columns (row index contiguous:
- * the transposed x of a weight gradient); either is broadcast from where it lies or from a packed
- * copy. B comes as packed panels, or as the matrix itself with its row stride.
+ * A is read from where it lies, as rows (inner index contiguous: a forward product) or as columns
+ * (row index contiguous: the transposed x of a weight gradient). B is a panel at a time: from where
+ * it lies, or, where its rows lie far apart, from a copy that the first tile of the panel makes in
+ * passing, which costs it two stores among 28 multiply-adds. All rows of A pass by before the next
+ * panel, so that the panel stays in L2 while A streams.
  *
- * Loop order (outermost first): groups of panels that fit L2, chunks of the inner dimension, row
- * tiles whose A fits L1, panels of the group. Rows are split evenly (32 rows are 11 + 11 + 10, not
- * 14 + 14 + 4), since a short tile cannot hide the latency of its additions.
+ * Loop order (outermost first): sweeps of the inner dimension that keep a panel in L2, panels,
+ * tiles. Rows are split evenly (32 rows are 11 + 11 + 10, not 14 + 14 + 4), since a short tile
+ * cannot hide the latency of its additions.
  */
 #define MLP_PANEL (MLP_TILE_VECS * MLP_LANES)
 
-#ifndef MLP_GROUP_BYTES
-/* A group of panels, one chunk deep, takes half of a 1 MiB L2. */
-#define MLP_GROUP_BYTES (512 * 1024)
-/* Row pitch of a packed tile of A: a chunk plus a few lines, so that rows do not share cache sets. */
-#define MLP_PACKED_PITCH (MLP_CHUNK + 32)
-/* Rows at this distance in bytes, or a multiple, compete for the same few cache sets. */
-#define MLP_ALIASING_BYTES 1024
+#ifndef MLP_SWEEP
+/* Inner indices of a sweep: with 32 columns of 4 bytes a panel takes a quarter of a 1 MiB L2. */
+#define MLP_SWEEP (4 * MLP_CHUNK)
+/* B is copied when its rows lie further apart than this: they then share few cache sets, and no
+ * hardware prefetcher follows them. */
+#define MLP_SPARSE_BYTES 1024
+/* Inner indices by which the prefetch of such rows runs ahead: some 170 cycles. */
+#define MLP_FETCH_AHEAD 12
 #endif
-#define MLP_GROUP_PANELS (MLP_GROUP_BYTES / (MLP_CHUNK * MLP_PANEL * sizeof(mlp_real)))
 
 /* ------------------------------------------------------------------------------- the tile */
 
-typedef struct MLP_REAL(tile) {
+/* n_tiles tiles of equal height below each other, on one panel of B. */
+typedef struct MLP_REAL(tiles) {
+    size_t n_tiles;
     size_t n_inner;
     const mlp_real *a;
     size_t a_stride; /* rows: from row to row; columns: from inner index to inner index */
     const mlp_real *b;
-    size_t b_stride; /* from inner index to inner index */
+    size_t b_stride;   /* from inner index to inner index */
+    const char *fetch; /* what the next panel is made of: prefetched in passing */
+    size_t fetch_step; /* bytes by which that moves on with every inner index */
+    mlp_real *b_copy;  /* where the panel is copied to, MLP_PANEL columns a row; or NULL */
     mlp_real *c;
     size_t c_stride;
     size_t n_last;          /* columns in the last register, 1 .. LANES */
     int accumulate;         /* C + AB instead of AB */
-    int relu;               /* max(0, .), after the bias */
+    int relu;               /* C becomes max(0, .), and derivative its derivative unless NULL */
     const mlp_real *bias;   /* (columns) or NULL */
-    const mlp_real *factor; /* (rows, columns) at c_stride, or NULL */
-} MLP_REAL(tile);
+    const mlp_real *factor; /* (rows, columns) at factor_stride, or NULL */
+    size_t factor_stride;
+    mlp_activation activation; /* of output and derivative, unless relu */
+    mlp_real *output;     /* f(c) at c_stride, may be c itself; NULL: c is all that is wanted */
+    mlp_real *derivative; /* f'(c) at c_stride, or NULL */
+} MLP_REAL(tiles);
 
 /* Rows are addressed from every third row's pointer, so that 14 of them need five registers. */
 #define MLP_ROW_POINTERS ((MLP_TILE_ROWS + 2) / 3)
 
-MLP_INLINE void MLP_REAL(tile_run)(const MLP_REAL(tile) * t, const size_t rows, const size_t vecs,
-                                   const int a_is_columns) {
-    mlp_vec acc[MLP_TILE_ROWS][MLP_TILE_VECS];
-    const mlp_tail tail = v_tail(t->n_last);
-    const mlp_real *b = t->b;
+/* Chunks of the inner dimension, each from zero, added up in order. */
+MLP_INLINE void MLP_REAL(tile_multiply)(const MLP_REAL(tiles) * t, const mlp_real *a,
+                                        const mlp_real *c, const size_t rows, const size_t vecs,
+                                        const int a_is_columns, mlp_tail tail, const char **fetch,
+                                        mlp_vec acc[MLP_TILE_ROWS][MLP_TILE_VECS]) {
     const size_t b_stride = t->b_stride, a_stride = t->a_stride;
-    MLP_UNROLL
-    for (size_t i = 0; i < rows; i++) {
-        MLP_UNROLL
-        for (size_t v = 0; v < vecs; v++)
-            acc[i][v] = v_zero();
-    }
-    MLP_UNROLL
-    for (size_t i = 0; i < rows; i++) {
-        MLP_UNROLL
-        for (size_t v = 0; v < vecs; v++)
-            MLP_PREFETCH_TO_WRITE(t->c + i * t->c_stride + v * MLP_LANES);
-    }
     const size_t row_step = a_is_columns ? 1 : a_stride, inner_step = a_is_columns ? a_stride : 1;
+    const mlp_real *b = t->b;
+    mlp_real *copy = t->b_copy;
     const mlp_real *group[MLP_ROW_POINTERS];
     MLP_UNROLL
     for (size_t g = 0; g < (rows + 2) / 3; g++)
-        group[g] = t->a + 3 * g * row_step;
-    for (size_t k = 0; k < t->n_inner; k++) {
-        mlp_vec bv[MLP_TILE_VECS];
-        MLP_UNROLL
-        for (size_t v = 0; v + 1 < vecs; v++)
-            bv[v] = v_load(b + v * MLP_LANES);
-        bv[vecs - 1] = v_load_tail(b + (vecs - 1) * MLP_LANES, tail);
+        group[g] = a + 3 * g * row_step;
+
+    mlp_real chunks[MLP_TILE_ROWS * MLP_PANEL];
+    const mlp_real *sum = t->accumulate ? c : NULL; /* of the chunks so far */
+    size_t sum_stride = t->c_stride;
+    for (size_t left = t->n_inner;;) {
+        const size_t depth = left < MLP_CHUNK ? left : MLP_CHUNK;
         MLP_UNROLL
         for (size_t i = 0; i < rows; i++) {
-            const mlp_vec ai = v_set1(group[i / 3][(i % 3) * row_step]);
             MLP_UNROLL
             for (size_t v = 0; v < vecs; v++)
-                acc[i][v] = v_fma(ai, bv[v], acc[i][v]);
+                acc[i][v] = v_zero();
         }
-        MLP_UNROLL
-        for (size_t g = 0; g < (rows + 2) / 3; g++)
-            group[g] += inner_step;
-        b += b_stride;
-    }
-
-    if (t->accumulate) {
-        MLP_UNROLL
-        for (size_t i = 0; i < rows; i++) {
-            const mlp_real *c = t->c + i * t->c_stride;
+        for (size_t k = 0; k < depth; k++) {
+            mlp_vec bv[MLP_TILE_VECS];
             MLP_UNROLL
             for (size_t v = 0; v + 1 < vecs; v++)
-                acc[i][v] = v_add(v_load(c + v * MLP_LANES), acc[i][v]);
-            acc[i][vecs - 1] =
-                v_add(v_load_tail(c + (vecs - 1) * MLP_LANES, tail), acc[i][vecs - 1]);
+                bv[v] = v_load(b + v * MLP_LANES);
+            bv[vecs - 1] = v_load_tail(b + (vecs - 1) * MLP_LANES, tail);
+            if (copy != NULL) {
+                MLP_UNROLL
+                for (size_t v = 0; v < vecs; v++) {
+                    v_store(copy + v * MLP_LANES, bv[v]);
+                    MLP_PREFETCH(b + MLP_FETCH_AHEAD * b_stride + v * MLP_LANES);
+                }
+                copy += MLP_PANEL;
+            } else {
+                MLP_PREFETCH(*fetch);
+                *fetch += t->fetch_step;
+            }
+            MLP_UNROLL
+            for (size_t i = 0; i < rows; i++) {
+                const mlp_vec ai = v_set1(group[i / 3][(i % 3) * row_step]);
+                MLP_UNROLL
+                for (size_t v = 0; v < vecs; v++)
+                    acc[i][v] = v_fma(ai, bv[v], acc[i][v]);
+            }
+            MLP_UNROLL
+            for (size_t g = 0; g < (rows + 2) / 3; g++)
+                group[g] += inner_step;
+            b += b_stride;
         }
+        left -= depth;
+        if (sum != NULL) {
+            MLP_UNROLL
+            for (size_t i = 0; i < rows; i++) {
+                const mlp_real *from = sum + i * sum_stride;
+                MLP_UNROLL
+                for (size_t v = 0; v + 1 < vecs; v++)
+                    acc[i][v] = v_add(v_load(from + v * MLP_LANES), acc[i][v]);
+                acc[i][vecs - 1] =
+                    v_add(v_load_tail(from + (vecs - 1) * MLP_LANES, tail), acc[i][vecs - 1]);
+            }
+        }
+        if (left == 0) return;
+        MLP_UNROLL
+        for (size_t i = 0; i < rows; i++) {
+            MLP_UNROLL
+            for (size_t v = 0; v < vecs; v++)
+                v_store(chunks + i * MLP_PANEL + v * MLP_LANES, acc[i][v]);
+        }
+        sum = chunks;
+        sum_stride = MLP_PANEL;
     }
-    if (t->bias) {
+}
+
+/* Bias, factor and ReLU in registers, and the tile to memory. */
+MLP_INLINE void MLP_REAL(tile_finish)(const MLP_REAL(tiles) * t, mlp_real *c,
+                                      const mlp_real *factor, mlp_real *derivative,
+                                      const size_t rows, const size_t vecs, mlp_tail tail,
+                                      mlp_vec acc[MLP_TILE_ROWS][MLP_TILE_VECS]) {
+    if (t->bias != NULL) {
         MLP_UNROLL
         for (size_t v = 0; v < vecs; v++) {
             const mlp_vec bias = v + 1 < vecs ? v_load(t->bias + v * MLP_LANES)
@@ -115,46 +156,92 @@ MLP_INLINE void MLP_REAL(tile_run)(const MLP_REAL(tile) * t, const size_t rows, 
                 acc[i][v] = v_add(acc[i][v], bias);
         }
     }
-    if (t->relu) {
+    if (factor != NULL) {
+        MLP_UNROLL
+        for (size_t i = 0; i < rows; i++) {
+            const mlp_real *from = factor + i * t->factor_stride;
+            MLP_UNROLL
+            for (size_t v = 0; v + 1 < vecs; v++)
+                acc[i][v] = v_mul(acc[i][v], v_load(from + v * MLP_LANES));
+            acc[i][vecs - 1] =
+                v_mul(acc[i][vecs - 1], v_load_tail(from + (vecs - 1) * MLP_LANES, tail));
+        }
+    }
+    if (t->relu && derivative != NULL) {
+        MLP_UNROLL
+        for (size_t i = 0; i < rows; i++) {
+            mlp_real *to = derivative + i * t->c_stride;
+            MLP_UNROLL
+            for (size_t v = 0; v < vecs; v++) {
+                mlp_vec d;
+                MLP_REAL(vec_relu)(acc[i][v], &acc[i][v], &d);
+                if (v + 1 < vecs)
+                    v_store(to + v * MLP_LANES, d);
+                else
+                    v_store_tail(to + v * MLP_LANES, tail, d);
+            }
+        }
+    } else if (t->relu) {
         MLP_UNROLL
         for (size_t i = 0; i < rows; i++) {
             MLP_UNROLL
             for (size_t v = 0; v < vecs; v++)
-                acc[i][v] = v_max(v_zero(), acc[i][v]);
-        }
-    }
-    if (t->factor) {
-        MLP_UNROLL
-        for (size_t i = 0; i < rows; i++) {
-            const mlp_real *factor = t->factor + i * t->c_stride;
-            MLP_UNROLL
-            for (size_t v = 0; v + 1 < vecs; v++)
-                acc[i][v] = v_mul(acc[i][v], v_load(factor + v * MLP_LANES));
-            acc[i][vecs - 1] =
-                v_mul(acc[i][vecs - 1], v_load_tail(factor + (vecs - 1) * MLP_LANES, tail));
+                MLP_REAL(vec_relu)(acc[i][v], &acc[i][v], NULL);
         }
     }
     MLP_UNROLL
     for (size_t i = 0; i < rows; i++) {
-        mlp_real *c = t->c + i * t->c_stride;
+        mlp_real *to = c + i * t->c_stride;
         MLP_UNROLL
         for (size_t v = 0; v + 1 < vecs; v++)
-            v_store(c + v * MLP_LANES, acc[i][v]);
-        v_store_tail(c + (vecs - 1) * MLP_LANES, tail, acc[i][vecs - 1]);
+            v_store(to + v * MLP_LANES, acc[i][v]);
+        v_store_tail(to + (vecs - 1) * MLP_LANES, tail, acc[i][vecs - 1]);
+    }
+}
+
+MLP_INLINE void MLP_REAL(tiles_run)(const MLP_REAL(tiles) * t, const size_t rows, const size_t vecs,
+                                    const int a_is_columns) {
+    const mlp_tail tail = v_tail(t->n_last);
+    const size_t a_step = rows * (a_is_columns ? 1 : t->a_stride), c_step = rows * t->c_stride;
+    const mlp_real *a = t->a;
+    mlp_real *c = t->c, *output = t->output, *derivative = t->derivative;
+    const mlp_real *factor = t->factor;
+    const char *fetch = t->fetch;
+    for (size_t tile = 0; tile < t->n_tiles; tile++) {
+        mlp_vec acc[MLP_TILE_ROWS][MLP_TILE_VECS];
+        for (size_t i = 0; i < rows; i++) {
+            MLP_UNROLL
+            for (size_t v = 0; v < vecs; v++) {
+                MLP_PREFETCH_TO_WRITE(c + i * t->c_stride + v * MLP_LANES);
+                if (factor) MLP_PREFETCH(factor + i * t->factor_stride + v * MLP_LANES);
+                if (derivative) MLP_PREFETCH_TO_WRITE(derivative + i * t->c_stride + v * MLP_LANES);
+            }
+        }
+        MLP_REAL(tile_multiply)(t, a, c, rows, vecs, a_is_columns, tail, &fetch, acc);
+        MLP_REAL(tile_finish)(t, c, factor, derivative, rows, vecs, tail, acc);
+        if (output != NULL) {
+            const size_t n_columns = (vecs - 1) * MLP_LANES + t->n_last;
+            MLP_REAL(activate)(t->activation, rows, n_columns, t->c_stride, c, output, derivative);
+            output += c_step;
+        }
+        a += a_step;
+        c += c_step;
+        if (factor != NULL) factor += rows * t->factor_stride;
+        if (derivative != NULL) derivative += c_step;
     }
 }
 
 /* Every tile of up to MLP_TILE_ROWS x MLP_TILE_VECS as a function of its own, so that the counts
  * are constants and the accumulators stay in registers. */
-typedef void (*MLP_REAL(tile_function))(const MLP_REAL(tile) *);
+typedef void (*MLP_REAL(tiles_function))(const MLP_REAL(tiles) *);
 
-#define MLP_TILE_NAME(r, v, kind) MLP_REAL(tile_##kind##_##r##x##v)
-#define MLP_TILE_DEFINE(r, v)                                            \
-    static void MLP_TILE_NAME(r, v, rows)(const MLP_REAL(tile) * t) {    \
-        MLP_REAL(tile_run)(t, r, v, 0);                                  \
-    }                                                                    \
-    static void MLP_TILE_NAME(r, v, columns)(const MLP_REAL(tile) * t) { \
-        MLP_REAL(tile_run)(t, r, v, 1);                                  \
+#define MLP_TILE_NAME(r, v, kind) MLP_REAL(tiles_##kind##_##r##x##v)
+#define MLP_TILE_DEFINE(r, v)                                             \
+    static void MLP_TILE_NAME(r, v, rows)(const MLP_REAL(tiles) * t) {    \
+        MLP_REAL(tiles_run)(t, r, v, 0);                                  \
+    }                                                                     \
+    static void MLP_TILE_NAME(r, v, columns)(const MLP_REAL(tiles) * t) { \
+        MLP_REAL(tiles_run)(t, r, v, 1);                                  \
     }
 #define MLP_TILE_ROWS_ENTRY(r, v)    MLP_TILE_NAME(r, v, rows),
 #define MLP_TILE_COLUMNS_ENTRY(r, v) MLP_TILE_NAME(r, v, columns),
@@ -162,7 +249,7 @@ typedef void (*MLP_REAL(tile_function))(const MLP_REAL(tile) *);
 MLP_FOR_EACH_TILE(MLP_TILE_DEFINE)
 
 /* [a_is_columns][(vecs - 1) * MLP_TILE_ROWS + rows - 1] */
-static const MLP_REAL(tile_function) MLP_REAL(tiles)[2][MLP_TILE_VECS * MLP_TILE_ROWS] = {
+static const MLP_REAL(tiles_function) MLP_REAL(tile_table)[2][MLP_TILE_VECS * MLP_TILE_ROWS] = {
     {MLP_FOR_EACH_TILE(MLP_TILE_ROWS_ENTRY)}, {MLP_FOR_EACH_TILE(MLP_TILE_COLUMNS_ENTRY)}};
 
 /* ---------------------------------------------------------------------------- the product */
@@ -173,161 +260,117 @@ typedef struct MLP_REAL(product) {
     size_t a_stride;
     int a_is_columns;
     const mlp_real *b;
-    size_t b_panel;  /* from panel to panel */
-    size_t b_stride; /* from inner index to inner index */
-    int may_pack_b;  /* B is a matrix as it lies, and the scratch has room for its panels */
-    mlp_real *c;     /* rows at distance n_columns */
+    size_t b_stride;
+    int b_is_transposed; /* b is (n_columns, n_inner), b_stride from column to column */
+    mlp_real *c;
+    size_t c_stride;
     int accumulate;
     const mlp_real *bias;   /* (n_columns) or NULL */
-    const mlp_real *factor; /* (n_rows, n_columns) or NULL */
+    const mlp_real *factor; /* (n_rows, n_columns) at factor_stride, or NULL */
+    size_t factor_stride;
     mlp_activation activation;
-    mlp_real *output;     /* f(c), may be c itself; NULL: c is all that is wanted */
-    mlp_real *derivative; /* f'(c) or NULL */
-    mlp_real *scratch;
+    mlp_real *output;     /* f(c) at c_stride, may be c itself; NULL: c is all that is wanted */
+    mlp_real *derivative; /* f'(c) at c_stride, or NULL */
+    mlp_real *scratch;    /* a panel of B */
 } MLP_REAL(product);
 
-MLP_INLINE void MLP_REAL(copy)(size_t n, const mlp_real *from, mlp_real *to) {
-    size_t j = 0;
-    for (; j + MLP_LANES <= n; j += MLP_LANES)
-        v_store(to + j, v_load(from + j));
-    if (j < n) v_store_tail(to + j, v_tail(n - j), v_load_tail(from + j, v_tail(n - j)));
+/* A panel of a product whose inner dimension is n_inner at most. */
+static size_t MLP_REAL(scratch_bytes)(size_t n_inner) {
+    const size_t depth = n_inner < MLP_SWEEP ? n_inner : MLP_SWEEP;
+    return depth * MLP_PANEL * sizeof(mlp_real);
 }
 
-/* One panel: rows of `width` columns, filled up with zeros. */
-static void MLP_REAL(pack_panel)(size_t n_inner, size_t width, const mlp_real *b, size_t b_stride,
-                                 mlp_real *panel) {
-    if (width == MLP_PANEL) {
-        for (size_t k = 0; k < n_inner; k++, b += b_stride, panel += MLP_PANEL) {
-            MLP_UNROLL
-            for (size_t v = 0; v < MLP_TILE_VECS; v++)
-                v_store(panel + v * MLP_LANES, v_load(b + v * MLP_LANES));
+/* panel (depth, MLP_PANEL) = the transpose of b (width, depth), by blocks in registers. What lies
+ * beyond the last block that has a column is left as it is: no tile reads it. */
+static void MLP_REAL(transpose_panel)(size_t depth, size_t width, const mlp_real *b,
+                                      size_t b_stride, mlp_real *panel) {
+    for (size_t k = 0; k < depth; k += MLP_BLOCK) {
+        for (size_t j = 0; j < width; j += MLP_BLOCK) {
+            const mlp_real *from = b + j * b_stride + k;
+            mlp_real *to = panel + k * MLP_PANEL + j;
+            if (k + MLP_BLOCK <= depth && j + MLP_BLOCK <= width)
+                v_transpose(from, b_stride, to, MLP_PANEL);
+            else
+                v_transpose_part(width - j < MLP_BLOCK ? width - j : MLP_BLOCK,
+                                 depth - k < MLP_BLOCK ? depth - k : MLP_BLOCK, from, b_stride, to,
+                                 MLP_PANEL);
         }
-        return;
-    }
-    const size_t full = width / MLP_LANES, rest = width % MLP_LANES;
-    for (size_t k = 0; k < n_inner; k++, b += b_stride, panel += MLP_PANEL) {
-        for (size_t v = 0; v < full; v++)
-            v_store(panel + v * MLP_LANES, v_load(b + v * MLP_LANES));
-        size_t v = full;
-        if (rest) {
-            v_store(panel + v * MLP_LANES, v_load_tail(b + v * MLP_LANES, v_tail(rest)));
-            v++;
-        }
-        for (; v < MLP_TILE_VECS; v++)
-            v_store(panel + v * MLP_LANES, v_zero());
     }
 }
 
-/* Asks for one of n_parts of the tile of A from `row` on, which is packed next: while this tile is
- * computed, its lines come from L3 or memory. */
-MLP_INLINE void MLP_REAL(fetch_rows)(const MLP_REAL(product) * p, size_t row, size_t k0,
-                                     size_t depth, size_t part, size_t n_parts) {
-    const size_t line = 64 / sizeof(mlp_real);
-    const size_t last = row + MLP_TILE_ROWS < p->n_rows ? row + MLP_TILE_ROWS : p->n_rows;
-    if (p->a_is_columns) {
-        const size_t begin = depth * part / n_parts, end = depth * (part + 1) / n_parts;
-        for (size_t k = begin; k < end; k++) {
-            const mlp_real *a = p->a + (k0 + k) * p->a_stride;
-            MLP_PREFETCH(a + row);
-            MLP_PREFETCH(a + last - 1);
+/* All tiles of one panel: n_tall of rows + 1, then the others of rows. The first one copies the
+ * panel of B to `panel` unless that is NULL. */
+MLP_INLINE void MLP_REAL(run_tiles)(MLP_REAL(tiles) * t, size_t n_rows, size_t vecs,
+                                    int a_is_columns, mlp_real *panel) {
+    const size_t n_tiles = (n_rows + MLP_TILE_ROWS - 1) / MLP_TILE_ROWS;
+    const size_t short_rows = n_rows / n_tiles, n_tall = n_rows % n_tiles;
+    for (size_t tile = 0; tile < n_tiles; tile += t->n_tiles) {
+        const size_t rows = tile < n_tall ? short_rows + 1 : short_rows;
+        const int copying = panel != NULL && tile == 0;
+        t->n_tiles = copying ? 1 : tile < n_tall ? n_tall - tile : n_tiles - tile;
+        t->b_copy = copying ? panel : NULL;
+        MLP_REAL(tile_table)[a_is_columns][(vecs - 1) * MLP_TILE_ROWS + rows - 1](t);
+        const size_t done = t->n_tiles * rows;
+        t->fetch += t->n_tiles * t->n_inner * t->fetch_step;
+        if (copying) {
+            t->b = panel;
+            t->b_stride = MLP_PANEL;
         }
-        return;
+        t->a += done * (a_is_columns ? 1 : t->a_stride);
+        t->c += done * t->c_stride;
+        if (t->factor != NULL) t->factor += done * t->factor_stride;
+        if (t->output != NULL) t->output += done * t->c_stride;
+        if (t->derivative != NULL) t->derivative += done * t->c_stride;
     }
-    const size_t begin = (last - row) * part / n_parts, end = (last - row) * (part + 1) / n_parts;
-    for (size_t i = begin; i < end; i++) {
-        const mlp_real *a = p->a + (row + i) * p->a_stride + k0;
-        for (size_t k = 0; k < depth; k += line)
-            MLP_PREFETCH(a + k);
-    }
-}
-
-/* A packed tile of A, and a packed group of B unless B has one panel only. */
-static size_t MLP_REAL(scratch_bytes)(size_t n_columns) {
-    const size_t n_panels = (n_columns + MLP_PANEL - 1) / MLP_PANEL;
-    const size_t n_packed = n_panels < 2                  ? 0
-                            : n_panels < MLP_GROUP_PANELS ? n_panels
-                                                          : MLP_GROUP_PANELS;
-    return (MLP_TILE_ROWS * MLP_PACKED_PITCH + n_packed * MLP_PANEL * MLP_CHUNK) * sizeof(mlp_real);
 }
 
 static void MLP_REAL(product_run)(const MLP_REAL(product) * p) {
-    if (p->n_rows == 0 || p->n_columns == 0) return;
-    const size_t n_panels = (p->n_columns + MLP_PANEL - 1) / MLP_PANEL;
-    const size_t n_tiles = (p->n_rows + MLP_TILE_ROWS - 1) / MLP_TILE_ROWS;
-    /* Copying B pays when several row tiles read it; copying A when several panels do, or when its
-     * rows would throw each other out of the cache. */
-    const int pack_b = p->may_pack_b && n_panels > 1 && n_tiles > 2;
-    const int rows_alias = p->a_stride * sizeof(mlp_real) % MLP_ALIASING_BYTES == 0;
-    const int pack_a = p->n_inner > 1 && (n_panels > 3 || (p->n_inner >= 128 && rows_alias));
-    mlp_real *packed_a = p->scratch;
-    mlp_real *packed_b = p->scratch + MLP_TILE_ROWS * MLP_PACKED_PITCH;
-    MLP_REAL(tile) t;
-    t.c_stride = p->n_columns;
-
-    for (size_t group = 0; group < n_panels; group += MLP_GROUP_PANELS) {
-        const size_t group_end =
-            group + MLP_GROUP_PANELS < n_panels ? group + MLP_GROUP_PANELS : n_panels;
-        for (size_t k0 = 0; k0 == 0 || k0 < p->n_inner; k0 += MLP_CHUNK) {
-            const size_t depth = p->n_inner - k0 < MLP_CHUNK ? p->n_inner - k0 : MLP_CHUNK;
-            const int last_chunk = k0 + depth == p->n_inner;
-            const mlp_real *b = p->b + group * p->b_panel + k0 * p->b_stride;
-            size_t b_panel = p->b_panel;
-            t.b_stride = p->b_stride;
-            if (pack_b) {
-                for (size_t panel = group; panel < group_end; panel++) {
-                    const size_t left = p->n_columns - panel * MLP_PANEL;
-                    MLP_REAL(pack_panel)(depth, left < MLP_PANEL ? left : MLP_PANEL,
-                                         b + (panel - group) * b_panel, p->b_stride,
-                                         packed_b + (panel - group) * depth * MLP_PANEL);
-                }
-                b = packed_b;
-                b_panel = depth * MLP_PANEL;
+    if (p->n_rows == 0) return;
+    const int copies = !p->b_is_transposed && p->n_rows > 2 * MLP_TILE_ROWS &&
+                       p->b_stride * sizeof(mlp_real) > MLP_SPARSE_BYTES;
+    const int relu = p->activation == MLP_RELU && p->output == p->c;
+    for (size_t k0 = 0; k0 == 0 || k0 < p->n_inner; k0 += MLP_SWEEP) {
+        const size_t depth = p->n_inner - k0 < MLP_SWEEP ? p->n_inner - k0 : MLP_SWEEP;
+        const int last_sweep = k0 + depth == p->n_inner;
+        for (size_t column = 0; column < p->n_columns; column += MLP_PANEL) {
+            const size_t left = p->n_columns - column;
+            const size_t width = left < MLP_PANEL ? left : MLP_PANEL;
+            const size_t vecs = (width + MLP_LANES - 1) / MLP_LANES;
+            MLP_REAL(tiles)
+            t = {
+                .n_inner = depth,
+                .a = p->a_is_columns ? p->a + k0 * p->a_stride : p->a + k0,
+                .a_stride = p->a_stride,
+                .fetch = (const char *)p->scratch,
+                .c = p->c + column,
+                .c_stride = p->c_stride,
+                .n_last = width - (vecs - 1) * MLP_LANES,
+                .accumulate = p->accumulate || k0 > 0,
+            };
+            if (p->b_is_transposed) {
+                MLP_REAL(transpose_panel)(depth, width, p->b + column * p->b_stride + k0,
+                                          p->b_stride, p->scratch);
+                t.b = p->scratch;
                 t.b_stride = MLP_PANEL;
-            }
-            t.n_inner = depth;
-            t.accumulate = p->accumulate || k0 > 0;
-            t.relu = last_chunk && p->output == p->c && p->activation == MLP_RELU && !p->derivative;
-
-            size_t row = 0;
-            for (size_t tile = 0; tile < n_tiles; tile++) {
-                const size_t rows = (p->n_rows - row + (n_tiles - tile) - 1) / (n_tiles - tile);
-                const mlp_real *a =
-                    p->a_is_columns ? p->a + k0 * p->a_stride + row : p->a + row * p->a_stride + k0;
-                t.a = a;
-                t.a_stride = p->a_stride;
-                if (pack_a && p->a_is_columns) {
-                    for (size_t k = 0; k < depth; k++)
-                        MLP_REAL(copy)(rows, a + k * p->a_stride, packed_a + k * MLP_TILE_ROWS);
-                    t.a = packed_a;
-                    t.a_stride = MLP_TILE_ROWS;
-                } else if (pack_a) {
-                    for (size_t i = 0; i < rows; i++)
-                        MLP_REAL(copy)(depth, a + i * p->a_stride, packed_a + i * MLP_PACKED_PITCH);
-                    t.a = packed_a;
-                    t.a_stride = MLP_PACKED_PITCH;
+                if (left > MLP_PANEL && depth == p->b_stride) {
+                    const size_t n_tiles = (p->n_rows + MLP_TILE_ROWS - 1) / MLP_TILE_ROWS;
+                    t.fetch = (const char *)(p->b + (column + MLP_PANEL) * p->b_stride);
+                    t.fetch_step = MLP_PANEL * sizeof(mlp_real) / n_tiles + 1;
                 }
-                for (size_t panel = group; panel < group_end; panel++) {
-                    if (pack_a && tile + 1 < n_tiles)
-                        MLP_REAL(fetch_rows)(p, row + rows, k0, depth, panel - group,
-                                             group_end - group);
-                    const size_t column = panel * MLP_PANEL;
-                    const size_t left = p->n_columns - column;
-                    const size_t width = left < MLP_PANEL ? left : MLP_PANEL;
-                    const size_t vecs = (width + MLP_LANES - 1) / MLP_LANES;
-                    const size_t at = row * p->n_columns + column;
-                    t.b = b + (panel - group) * b_panel;
-                    t.c = p->c + at;
-                    t.n_last = width - (vecs - 1) * MLP_LANES;
-                    t.bias = last_chunk && p->bias ? p->bias + column : NULL;
-                    t.factor = last_chunk && p->factor ? p->factor + at : NULL;
-                    MLP_REAL(tiles)[p->a_is_columns][(vecs - 1) * MLP_TILE_ROWS + rows - 1](&t);
-                    if (last_chunk && p->output && !t.relu)
-                        MLP_REAL(activate)(p->activation, rows, width, p->n_columns, t.c,
-                                           p->output + at,
-                                           p->derivative ? p->derivative + at : NULL);
-                }
-                row += rows;
+            } else {
+                t.b = p->b + k0 * p->b_stride + column;
+                t.b_stride = p->b_stride;
             }
+            if (last_sweep) {
+                t.bias = p->bias ? p->bias + column : NULL;
+                t.factor = p->factor ? p->factor + column : NULL;
+                t.factor_stride = p->factor_stride;
+                t.relu = relu;
+                t.activation = p->activation;
+                t.output = p->output && !relu ? p->output + column : NULL;
+                t.derivative = p->derivative ? p->derivative + column : NULL;
+            }
+            MLP_REAL(run_tiles)(&t, p->n_rows, vecs, p->a_is_columns, copies ? p->scratch : NULL);
         }
     }
 }

@@ -11,11 +11,8 @@
 
 const mlp_kernels MLP_REAL(mlp_kernels) = {
     .real_bytes = sizeof(mlp_real),
-    .panel_width = MLP_PANEL,
     .tile_rows = MLP_TILE_ROWS,
     .scratch_bytes = MLP_REAL(scratch_bytes),
-    .pack_forward = MLP_REAL(pack_forward),
-    .pack_backward = MLP_REAL(pack_backward),
     .linear_forward = MLP_REAL(linear_forward),
     .linear_backward_input = MLP_REAL(linear_backward_input),
     .linear_backward_weight = MLP_REAL(linear_backward_weight),

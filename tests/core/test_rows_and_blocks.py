@@ -87,3 +87,33 @@ def test_a_row_of_weight_zero_does_not_count(dtype):
     kept, same = net.value_and_grad(x[[0, 2]], y[[0, 2]], "mse")
     assert value == pytest.approx(kept)
     assert_close(gradients.flat, same.flat, tolerances.GRADIENT[dtype])
+
+
+# Widths whose rows would share cache sets are laid out with a gap (256 floats, 128 doubles), an inner
+# dimension beyond 2048 goes in sweeps, weights of more than 256 columns are copied panel by panel.
+WIDE_SHAPES = {
+    "all_layers_spread": (256, 512, 256),
+    "sweeps_forward_and_back": (2100, 2050, 3),
+    "copied_panels_with_a_fringe": (40, 300, 270),
+}
+
+
+@pytest.mark.parametrize("n_rows", [3, 29, 70])
+@pytest.mark.parametrize("shape", WIDE_SHAPES)
+def test_wide_layers(dtype, shape, n_rows):
+    sizes = WIDE_SHAPES[shape]
+    rng = np.random.default_rng(n_rows)
+    net = mlpcore.MLP(list(sizes), ["tanh", "sigmoid"], dtype=dtype, seed=0)
+    x = rng.normal(size=(n_rows, sizes[0])).astype(dtype)
+    y = rng.normal(size=(n_rows, sizes[-1])).astype(dtype)
+    assert_close(net(x), reference.forward(layers_of(net), x), tolerances.FORWARD[dtype])
+    value, gradients = net.value_and_grad(x, y, "mse")
+    want_value, want = reference.value_and_grad(layers_of(net), x, y, "mse")
+    assert value == pytest.approx(want_value, rel=10 * tolerances.LOSS[dtype])
+    assert_close(gradients.flat, want.flat, tolerances.GRADIENT[dtype])
+    assert_close(gradients.inputs, want.inputs, tolerances.GRADIENT[dtype])
+    stepwise = net.backward(net.trace(x), mlpcore.losses.as_loss(net, "mse"), y)
+    assert np.array_equal(stepwise.flat, gradients.flat)
+    assert np.array_equal(stepwise.inputs, gradients.inputs)
+    # A row has the same bits alone as in its batch.
+    assert np.array_equal(net(x[:1]), net(x)[:1])
