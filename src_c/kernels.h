@@ -46,16 +46,19 @@ typedef struct mlp_kernels {
     void (*linear_forward)(const mlp_linear *layer, size_t n_rows, const void *x, size_t x_stride,
                            void *z, void *a, void *d, size_t stride, void *scratch);
 
-    /* dx = dz W, times d elementwise unless d (n_rows, n_inputs) is NULL. */
+    /* dx = dz W, times d elementwise unless d (n_rows, n_inputs) is NULL. d_is_relu: d holds outputs
+     * of ReLU, which tell its derivative. */
     void (*linear_backward_input)(const mlp_linear *layer, size_t n_rows, const void *dz,
-                                  size_t dz_stride, const void *d, size_t d_stride, void *dx,
-                                  size_t dx_stride, void *scratch);
+                                  size_t dz_stride, const void *d, size_t d_stride, int d_is_relu,
+                                  void *dx, size_t dx_stride, void *scratch);
 
     /* Rows [begin, end) of dW^T (n_inputs, n_outputs) = x^T dz, added to what is there if
-     * accumulate. */
-    void (*linear_backward_weight)(const mlp_linear *layer, size_t n_rows, const void *x,
-                                   size_t x_stride, const void *dz, size_t dz_stride, size_t begin,
-                                   size_t end, int accumulate, void *grad_weight, void *scratch);
+     * accumulate. update (plain SGD) not NULL: the same rows of weight are updated by them, which
+     * then hold what weight was. The result tells whether all updated weights are finite. */
+    int (*linear_backward_weight)(const mlp_linear *layer, size_t n_rows, const void *x,
+                                  size_t x_stride, const void *dz, size_t dz_stride, size_t begin,
+                                  size_t end, int accumulate, void *grad_weight,
+                                  const mlp_optimizer *update, void *weight, void *scratch);
 
     /* db (n_outputs) = sum over rows of dz, added to what is there if accumulate. */
     void (*linear_backward_bias)(const mlp_linear *layer, size_t n_rows, const void *dz,
@@ -75,6 +78,10 @@ typedef struct mlp_kernels {
      */
     void (*loss)(const mlp_loss *loss, size_t n_columns, const mlp_batch *batch,
                  const void *prediction, double factor, void *gradient, double *row_values);
+
+    /* Plain SGD: gradients become what the parameters were. Whether the new ones are finite. */
+    int (*sgd_exchange)(const mlp_optimizer *optimizer, size_t n, void *parameters,
+                        void *gradients);
 
     /*
      * Reals [0, n) of the flat vectors, with the bias corrections that optimizer.c computed. With

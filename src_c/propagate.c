@@ -2,6 +2,7 @@
 /* propagate.c - a batch through a net, forward and back; network.h tells the plan. */
 #include "propagate.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "loss.h"
@@ -102,7 +103,7 @@ static void row_task(void *context, size_t task, size_t worker) {
             mlp_spread_rows(kernels, n_rows, n_outputs, delta, n_outputs, delta, stride);
         if (l == 0) {
             if (region->grad_x != NULL)
-                kernels->linear_backward_input(&w->linears[0], n_rows, delta, stride, NULL, 0,
+                kernels->linear_backward_input(&w->linears[0], n_rows, delta, stride, NULL, 0, 0,
                                                mlp_at(kernels, region->grad_x, first * n_inputs),
                                                n_inputs, scratch);
             return;
@@ -110,14 +111,16 @@ static void row_task(void *context, size_t task, size_t worker) {
         const mlp_layer_rows *below = &layers[l - 1];
         const size_t n_below = net->layers[l - 1].n_outputs;
         if (below->grad_output != NULL) {
-            kernels->linear_backward_input(&w->linears[l], n_rows, delta, stride, NULL, 0,
+            kernels->linear_backward_input(&w->linears[l], n_rows, delta, stride, NULL, 0, 0,
                                            mlp_at(kernels, below->grad_output, first * n_below),
                                            n_below, scratch);
             multiply_rows(kernels, below, n_below, first, n_rows);
         } else {
+            const int from_output = below->activation_derivative == NULL; /* ReLU, own rows */
+            const void *d = from_output ? below->output : below->activation_derivative;
             kernels->linear_backward_input(
                 &w->linears[l], n_rows, delta, stride,
-                mlp_at(kernels, below->activation_derivative, first * below->stride), below->stride,
+                mlp_const_at(kernels, d, first * below->stride), below->stride, from_output,
                 mlp_at(kernels, below->grad_pre_activation, first * below->grad_stride),
                 below->grad_stride, scratch);
         }
@@ -134,10 +137,13 @@ typedef struct weight_region {
     size_t n_pieces; /* tasks of a layer */
     int accumulate;
     void *gradients;
+    const mlp_optimizer *update; /* NULL: the gradients are what is wanted */
+    void *parameters;            /* to update */
+    atomic_int not_finite;
 } weight_region;
 
 static void weight_task(void *context, size_t task, size_t worker) {
-    const weight_region *region = context;
+    weight_region *region = context;
     mlp_workspace *w = region->workspace;
     const mlp_kernels *kernels = w->needs.kernels;
     const size_t l = task / region->n_pieces, piece = task % region->n_pieces;
@@ -147,17 +153,24 @@ static void weight_task(void *context, size_t task, size_t worker) {
     const size_t end_tile = (piece + 1) * n_tiles / region->n_pieces;
     const void *delta = w->layers[l].grad_pre_activation;
     const size_t stride = w->layers[l].grad_stride;
-    kernels->linear_backward_weight(
+    int finite = kernels->linear_backward_weight(
         &w->linears[l], region->n_rows, l > 0 ? w->layers[l - 1].output : region->x,
         l > 0 ? w->layers[l - 1].stride : region->x_stride, delta, stride,
         mlp_smaller(begin_tile * kernels->tile_rows, layer->n_inputs),
         mlp_smaller(end_tile * kernels->tile_rows, layer->n_inputs), region->accumulate,
-        mlp_at(kernels, region->gradients, layer->weight_offset),
+        mlp_at(kernels, region->gradients, layer->weight_offset), region->update,
+        mlp_at(kernels, region->parameters, layer->weight_offset),
         (unsigned char *)w->scratch + worker * w->scratch_bytes);
-    if (piece == 0 && w->network->has_bias)
+    if (piece == 0 && w->network->has_bias) {
+        void *grad_bias = mlp_at(kernels, region->gradients, layer->bias_offset);
         kernels->linear_backward_bias(&w->linears[l], region->n_rows, delta, stride,
-                                      region->accumulate,
-                                      mlp_at(kernels, region->gradients, layer->bias_offset));
+                                      region->accumulate, grad_bias);
+        if (region->update != NULL)
+            finite &= kernels->sgd_exchange(region->update, layer->n_outputs,
+                                            mlp_at(kernels, region->parameters, layer->bias_offset),
+                                            grad_bias);
+    }
+    if (!finite) atomic_store_explicit(&region->not_finite, 1, memory_order_relaxed);
 }
 
 /* ---- the two together --------------------------------------------------------------------- */
@@ -184,8 +197,6 @@ static void point_layers(mlp_workspace *w, const mlp_record *given, int on_pre_a
         } else if (l + 1 == w->network->n_layers && on_pre_activation) {
             rows->pre_activation = rows->output;
             rows->output = rows->activation_derivative = NULL;
-        } else if (layer->activation == MLP_SOFTMAX) {
-            rows->activation_derivative = NULL;
         }
     }
 }
@@ -218,7 +229,7 @@ mlp_status mlp_pass_prepare(mlp_workspace *w, const mlp_pass *pass, size_t n_thr
     return mlp_workspace_prepare(w, &needs);
 }
 
-void mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters, double *value) {
+int mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters, double *value) {
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->needs.kernels;
     const mlp_batch *batch = pass->batch;
@@ -236,6 +247,7 @@ void mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters
     }
     mlp_workspace_bind(w, parameters);
     size_t first = 0;
+    int finite = 1;
     do {
         const size_t n_rows = mlp_smaller(batch->n_samples - first, MLP_BLOCK_ROWS);
         point_layers(w, pass->records, rows.on_pre_activation, first);
@@ -249,13 +261,25 @@ void mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters
             mlp_strip_rows(net, kernels, n_inputs + 3 * net->total_width, n_rows, n_threads);
         mlp_parallel_for(n_threads, mlp_quotient_up(n_rows, rows.strip_rows), row_task, &rows);
         if (rows.backward) {
-            weight_region weights = {w,         n_rows,    rows.x,   rows.x_stride,
-                                     n_threads, first > 0, gradients};
+            const int is_last_block = first + n_rows == batch->n_samples;
+            weight_region weights = {
+                .workspace = w,
+                .n_rows = n_rows,
+                .x = rows.x,
+                .x_stride = rows.x_stride,
+                .n_pieces = n_threads,
+                .accumulate = first > 0,
+                .gradients = gradients,
+                .update = is_last_block ? pass->update : NULL,
+                .parameters = pass->parameters,
+            };
             mlp_parallel_for(n_threads, net->n_layers * n_threads, weight_task, &weights);
+            finite = !atomic_load_explicit(&weights.not_finite, memory_order_relaxed);
         }
         first += n_rows;
     } while (first < batch->n_samples);
     if (pass->loss != NULL) *value = mlp_loss_total(w->row_values, net->dtype, batch, rows.factor);
+    return finite;
 }
 
 mlp_status mlp_forward_records(mlp_workspace *w, const void *parameters, size_t n_samples,

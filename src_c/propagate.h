@@ -13,15 +13,19 @@ typedef struct mlp_pass {
     const void *cotangent;     /* (N, K) dl/dy_hat, instead of a loss; may be NULL */
     int own_gradients;         /* gradients go to workspace->gradients */
     void *gradients;           /* (P,); NULL without own_gradients: no backward */
-    void *grad_x;              /* (N, D) or NULL; not without gradients */
+    /* Plain SGD, with own_gradients: these parameters (P,) are updated, and the workspace's
+     * gradients become what they were. NULL: no update. */
+    const mlp_optimizer *update;
+    void *parameters;
+    void *grad_x;         /* (N, D) or NULL; not without gradients */
     size_t gathered_rows; /* not 0: x lies at mlp_pitch; room for a gathered batch of so many */
 } mlp_pass;
 
 /* Lays the workspace out for this pass, and for one of fewer rows. */
 mlp_status mlp_pass_prepare(mlp_workspace *workspace, const mlp_pass *pass, size_t n_threads);
 
-/* Cannot fail. *value is written if there is a loss. */
-void mlp_pass_run(mlp_workspace *workspace, const mlp_pass *pass, const void *parameters,
-                  double *value);
+/* *value is written if there is a loss. False if updated parameters are not finite. */
+int mlp_pass_run(mlp_workspace *workspace, const mlp_pass *pass, const void *parameters,
+                 double *value);
 
 #endif

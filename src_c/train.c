@@ -12,12 +12,23 @@
 /* What a step costs besides, in multiply-adds: half a microsecond. */
 #define MLP_STEP_OVERHEAD ((size_t)1 << 15)
 
+/* Plain SGD is done while a gradient is in registers, and undone should anything not be finite. */
+static const mlp_optimizer *updated_in_passing(const mlp_optimizer *optimizer) {
+    return optimizer->kind == MLP_SGD && optimizer->first_moment == NULL ? optimizer : NULL;
+}
+
 /* One update; the workspace is laid out for the pass. */
 static mlp_status run_step(mlp_workspace *w, const mlp_pass *pass, void *parameters,
                            mlp_optimizer *optimizer, double *value) {
     const mlp_network *net = w->network;
-    mlp_pass_run(w, pass, parameters, value);
-    if (!isfinite(*value)) return MLP_NOT_FINITE;
+    const int finite = mlp_pass_run(w, pass, parameters, value) && isfinite(*value);
+    if (pass->update != NULL && finite) {
+        optimizer->step++;
+        return MLP_OK;
+    }
+    if (pass->update != NULL)
+        memcpy(parameters, w->gradients, net->n_parameters * w->needs.kernels->real_bytes);
+    if (!finite) return MLP_NOT_FINITE;
     return mlp_optimizer_update(w->needs.kernels, optimizer, net->n_parameters, parameters,
                                 w->gradients, w->needs.n_threads);
 }
@@ -25,7 +36,14 @@ static mlp_status run_step(mlp_workspace *w, const mlp_pass *pass, void *paramet
 mlp_status mlp_train_step(mlp_workspace *w, void *parameters, const mlp_batch *batch,
                           const mlp_loss *loss, mlp_optimizer *optimizer, double *value,
                           size_t n_threads) {
-    const mlp_pass pass = {.batch = batch, .forward = 1, .loss = loss, .own_gradients = 1};
+    const mlp_pass pass = {
+        .batch = batch,
+        .forward = 1,
+        .loss = loss,
+        .own_gradients = 1,
+        .update = updated_in_passing(optimizer),
+        .parameters = parameters,
+    };
     const mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
     if (status != MLP_OK) return status;
     return run_step(w, &pass, parameters, optimizer, value);
@@ -74,6 +92,8 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
                            .forward = 1,
                            .loss = loss,
                            .own_gradients = 1,
+                           .update = updated_in_passing(optimizer),
+                           .parameters = parameters,
                            .gathered_rows = epoch->order != NULL ? batch_size : 0};
     mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
     if (status != MLP_OK) return status;

@@ -32,6 +32,8 @@
 #define MLP_SPARSE_BYTES 1024
 /* Inner indices by which the prefetch of such rows runs ahead: some 170 cycles. */
 #define MLP_FETCH_AHEAD 12
+/* A tile over so many inner indices takes long enough for what follows it to be asked for. */
+#define MLP_DEEP 128
 #endif
 
 /* ------------------------------------------------------------------------------- the tile */
@@ -51,13 +53,18 @@ typedef struct MLP_REAL(tiles) {
     size_t c_stride;
     size_t n_last;          /* columns in the last register, 1 .. LANES */
     int accumulate;         /* C + AB instead of AB */
-    int relu;               /* C becomes max(0, .), and derivative its derivative unless NULL */
+    int relu;               /* C becomes max(0, .) */
     const mlp_real *bias;   /* (columns) or NULL */
     const mlp_real *factor; /* (rows, columns) at factor_stride, or NULL */
     size_t factor_stride;
+    int factor_is_relu;        /* factor holds outputs of ReLU: what counts is its derivative */
     mlp_activation activation; /* of output and derivative, unless relu */
     mlp_real *output;     /* f(c) at c_stride, may be c itself; NULL: c is all that is wanted */
     mlp_real *derivative; /* f'(c) at c_stride, or NULL */
+    /* Plain SGD: C is a gradient, by which the parameters (at c_stride) are updated; C becomes what
+     * they were. NULL: C is what is wanted. */
+    const mlp_optimizer *update;
+    mlp_real *parameters;
 } MLP_REAL(tiles);
 
 /* Rows are addressed from every third row's pointer, so that 14 of them need five registers. */
@@ -141,9 +148,33 @@ MLP_INLINE void MLP_REAL(tile_multiply)(const MLP_REAL(tiles) * t, const mlp_rea
     }
 }
 
-/* Bias, factor and ReLU in registers, and the tile to memory. */
-MLP_INLINE void MLP_REAL(tile_finish)(const MLP_REAL(tiles) * t, mlp_real *c,
-                                      const mlp_real *factor, mlp_real *derivative,
+/* The tile, a gradient, becomes the parameters that it leads to, and c what they were. All are read
+ * before one is written: narrow rows lie so close that a load would have to wait for the store
+ * before it. */
+MLP_INLINE void MLP_REAL(tile_update)(const mlp_optimizer *optimizer, const mlp_real *parameters,
+                                      mlp_real *c, size_t stride, mlp_vec *found, const size_t rows,
+                                      const size_t vecs, mlp_tail tail,
+                                      mlp_vec acc[MLP_TILE_ROWS][MLP_TILE_VECS]) {
+    MLP_UNROLL
+    for (size_t i = 0; i < rows; i++) {
+        MLP_UNROLL
+        for (size_t v = 0; v < vecs; v++) {
+            const size_t at = i * stride + v * MLP_LANES;
+            mlp_vec *note = &found[(i * vecs + v) % MLP_UPDATE_VECS];
+            const mlp_vec before =
+                v + 1 < vecs ? v_load(parameters + at) : v_load_tail(parameters + at, tail);
+            acc[i][v] = MLP_REAL(sgd_update)(optimizer, before, acc[i][v], NULL);
+            *note = MLP_REAL(note_not_finite)(acc[i][v], *note);
+            if (v + 1 < vecs)
+                v_store(c + at, before);
+            else
+                v_store_tail(c + at, tail, before);
+        }
+    }
+}
+
+/* Bias, factor and ReLU, in registers. */
+MLP_INLINE void MLP_REAL(tile_finish)(const MLP_REAL(tiles) * t, const mlp_real *factor,
                                       const size_t rows, const size_t vecs, mlp_tail tail,
                                       mlp_vec acc[MLP_TILE_ROWS][MLP_TILE_VECS]) {
     if (t->bias != NULL) {
@@ -161,27 +192,15 @@ MLP_INLINE void MLP_REAL(tile_finish)(const MLP_REAL(tiles) * t, mlp_real *c,
         for (size_t i = 0; i < rows; i++) {
             const mlp_real *from = factor + i * t->factor_stride;
             MLP_UNROLL
-            for (size_t v = 0; v + 1 < vecs; v++)
-                acc[i][v] = v_mul(acc[i][v], v_load(from + v * MLP_LANES));
-            acc[i][vecs - 1] =
-                v_mul(acc[i][vecs - 1], v_load_tail(from + (vecs - 1) * MLP_LANES, tail));
-        }
-    }
-    if (t->relu && derivative != NULL) {
-        MLP_UNROLL
-        for (size_t i = 0; i < rows; i++) {
-            mlp_real *to = derivative + i * t->c_stride;
-            MLP_UNROLL
             for (size_t v = 0; v < vecs; v++) {
-                mlp_vec d;
-                MLP_REAL(vec_relu)(acc[i][v], &acc[i][v], &d);
-                if (v + 1 < vecs)
-                    v_store(to + v * MLP_LANES, d);
-                else
-                    v_store_tail(to + v * MLP_LANES, tail, d);
+                mlp_vec d = v + 1 < vecs ? v_load(from + v * MLP_LANES)
+                                         : v_load_tail(from + v * MLP_LANES, tail);
+                if (t->factor_is_relu) MLP_REAL(vec_relu)(d, &d, &d);
+                acc[i][v] = v_mul(acc[i][v], d);
             }
         }
-    } else if (t->relu) {
+    }
+    if (t->relu) {
         MLP_UNROLL
         for (size_t i = 0; i < rows; i++) {
             MLP_UNROLL
@@ -189,59 +208,80 @@ MLP_INLINE void MLP_REAL(tile_finish)(const MLP_REAL(tiles) * t, mlp_real *c,
                 MLP_REAL(vec_relu)(acc[i][v], &acc[i][v], NULL);
         }
     }
-    MLP_UNROLL
-    for (size_t i = 0; i < rows; i++) {
-        mlp_real *to = c + i * t->c_stride;
+}
+
+/* Asks for the lines of a tile that are read or written when its products are done. */
+MLP_INLINE void MLP_REAL(tile_fetch)(size_t stride, const mlp_real *at, const size_t rows,
+                                     const size_t vecs) {
+    for (size_t i = 0; i < rows; i++, at += stride) {
         MLP_UNROLL
-        for (size_t v = 0; v + 1 < vecs; v++)
-            v_store(to + v * MLP_LANES, acc[i][v]);
-        v_store_tail(to + (vecs - 1) * MLP_LANES, tail, acc[i][vecs - 1]);
+        for (size_t v = 0; v < vecs; v++)
+            MLP_PREFETCH_TO_WRITE(at + v * MLP_LANES);
     }
 }
 
-MLP_INLINE void MLP_REAL(tiles_run)(const MLP_REAL(tiles) * t, const size_t rows, const size_t vecs,
-                                    const int a_is_columns) {
+/* Whether all updated parameters are finite. Columns of A come with an update, rows with a tail. */
+MLP_INLINE int MLP_REAL(tiles_run)(const MLP_REAL(tiles) * t, const size_t rows, const size_t vecs,
+                                   const int a_is_columns) {
     const mlp_tail tail = v_tail(t->n_last);
     const size_t a_step = rows * (a_is_columns ? 1 : t->a_stride), c_step = rows * t->c_stride;
-    const mlp_real *a = t->a;
+    const mlp_real *a = t->a, *factor = t->factor;
     mlp_real *c = t->c, *output = t->output, *derivative = t->derivative;
-    const mlp_real *factor = t->factor;
+    mlp_real *parameters = t->parameters;
     const char *fetch = t->fetch;
+    mlp_vec found[MLP_UPDATE_VECS];
+    MLP_UNROLL
+    for (size_t i = 0; i < MLP_UPDATE_VECS; i++)
+        found[i] = v_zero();
     for (size_t tile = 0; tile < t->n_tiles; tile++) {
         mlp_vec acc[MLP_TILE_ROWS][MLP_TILE_VECS];
-        for (size_t i = 0; i < rows; i++) {
-            MLP_UNROLL
-            for (size_t v = 0; v < vecs; v++) {
-                MLP_PREFETCH_TO_WRITE(c + i * t->c_stride + v * MLP_LANES);
-                if (factor) MLP_PREFETCH(factor + i * t->factor_stride + v * MLP_LANES);
-                if (derivative) MLP_PREFETCH_TO_WRITE(derivative + i * t->c_stride + v * MLP_LANES);
-            }
+        if (t->n_inner >= MLP_DEEP) {
+            MLP_REAL(tile_fetch)(t->c_stride, c, rows, vecs);
+            if (a_is_columns && parameters != NULL)
+                MLP_REAL(tile_fetch)(t->c_stride, parameters, rows, vecs);
+            if (!a_is_columns && factor != NULL)
+                MLP_REAL(tile_fetch)(t->factor_stride, factor, rows, vecs);
         }
         MLP_REAL(tile_multiply)(t, a, c, rows, vecs, a_is_columns, tail, &fetch, acc);
-        MLP_REAL(tile_finish)(t, c, factor, derivative, rows, vecs, tail, acc);
-        if (output != NULL) {
+        mlp_real *to = c;
+        if (a_is_columns && parameters != NULL) {
+            MLP_REAL(tile_update)(t->update, parameters, c, t->c_stride, found, rows, vecs, tail,
+                                  acc);
+            to = parameters;
+            parameters += c_step;
+        }
+        if (!a_is_columns) MLP_REAL(tile_finish)(t, factor, rows, vecs, tail, acc);
+        MLP_UNROLL
+        for (size_t i = 0; i < rows; i++, to += t->c_stride) {
+            MLP_UNROLL
+            for (size_t v = 0; v + 1 < vecs; v++)
+                v_store(to + v * MLP_LANES, acc[i][v]);
+            v_store_tail(to + (vecs - 1) * MLP_LANES, tail, acc[i][vecs - 1]);
+        }
+        if (!a_is_columns && output != NULL) {
             const size_t n_columns = (vecs - 1) * MLP_LANES + t->n_last;
             MLP_REAL(activate)(t->activation, rows, n_columns, t->c_stride, c, output, derivative);
             output += c_step;
+            if (derivative != NULL) derivative += c_step;
         }
         a += a_step;
         c += c_step;
         if (factor != NULL) factor += rows * t->factor_stride;
-        if (derivative != NULL) derivative += c_step;
     }
+    return !a_is_columns || MLP_REAL(found_none)(found, MLP_UPDATE_VECS);
 }
 
 /* Every tile of up to MLP_TILE_ROWS x MLP_TILE_VECS as a function of its own, so that the counts
  * are constants and the accumulators stay in registers. */
-typedef void (*MLP_REAL(tiles_function))(const MLP_REAL(tiles) *);
+typedef int (*MLP_REAL(tiles_function))(const MLP_REAL(tiles) *);
 
 #define MLP_TILE_NAME(r, v, kind) MLP_REAL(tiles_##kind##_##r##x##v)
-#define MLP_TILE_DEFINE(r, v)                                             \
-    static void MLP_TILE_NAME(r, v, rows)(const MLP_REAL(tiles) * t) {    \
-        MLP_REAL(tiles_run)(t, r, v, 0);                                  \
-    }                                                                     \
-    static void MLP_TILE_NAME(r, v, columns)(const MLP_REAL(tiles) * t) { \
-        MLP_REAL(tiles_run)(t, r, v, 1);                                  \
+#define MLP_TILE_DEFINE(r, v)                                            \
+    static int MLP_TILE_NAME(r, v, rows)(const MLP_REAL(tiles) * t) {    \
+        return MLP_REAL(tiles_run)(t, r, v, 0);                          \
+    }                                                                    \
+    static int MLP_TILE_NAME(r, v, columns)(const MLP_REAL(tiles) * t) { \
+        return MLP_REAL(tiles_run)(t, r, v, 1);                          \
     }
 #define MLP_TILE_ROWS_ENTRY(r, v)    MLP_TILE_NAME(r, v, rows),
 #define MLP_TILE_COLUMNS_ENTRY(r, v) MLP_TILE_NAME(r, v, columns),
@@ -268,10 +308,13 @@ typedef struct MLP_REAL(product) {
     const mlp_real *bias;   /* (n_columns) or NULL */
     const mlp_real *factor; /* (n_rows, n_columns) at factor_stride, or NULL */
     size_t factor_stride;
+    int factor_is_relu; /* factor holds outputs of ReLU: what counts is its derivative */
     mlp_activation activation;
     mlp_real *output;     /* f(c) at c_stride, may be c itself; NULL: c is all that is wanted */
     mlp_real *derivative; /* f'(c) at c_stride, or NULL */
-    mlp_real *scratch;    /* a panel of B */
+    const mlp_optimizer *update; /* see tiles */
+    mlp_real *parameters;
+    mlp_real *scratch; /* a panel of B */
 } MLP_REAL(product);
 
 /* A panel of a product whose inner dimension is n_inner at most. */
@@ -300,16 +343,17 @@ static void MLP_REAL(transpose_panel)(size_t depth, size_t width, const mlp_real
 
 /* All tiles of one panel: n_tall of rows + 1, then the others of rows. The first one copies the
  * panel of B to `panel` unless that is NULL. */
-MLP_INLINE void MLP_REAL(run_tiles)(MLP_REAL(tiles) * t, size_t n_rows, size_t vecs,
-                                    int a_is_columns, mlp_real *panel) {
+MLP_INLINE int MLP_REAL(run_tiles)(MLP_REAL(tiles) * t, size_t n_rows, size_t vecs,
+                                   int a_is_columns, mlp_real *panel) {
     const size_t n_tiles = (n_rows + MLP_TILE_ROWS - 1) / MLP_TILE_ROWS;
     const size_t short_rows = n_rows / n_tiles, n_tall = n_rows % n_tiles;
+    int finite = 1;
     for (size_t tile = 0; tile < n_tiles; tile += t->n_tiles) {
         const size_t rows = tile < n_tall ? short_rows + 1 : short_rows;
         const int copying = panel != NULL && tile == 0;
         t->n_tiles = copying ? 1 : tile < n_tall ? n_tall - tile : n_tiles - tile;
         t->b_copy = copying ? panel : NULL;
-        MLP_REAL(tile_table)[a_is_columns][(vecs - 1) * MLP_TILE_ROWS + rows - 1](t);
+        finite &= MLP_REAL(tile_table)[a_is_columns][(vecs - 1) * MLP_TILE_ROWS + rows - 1](t);
         const size_t done = t->n_tiles * rows;
         t->fetch += t->n_tiles * t->n_inner * t->fetch_step;
         if (copying) {
@@ -321,14 +365,18 @@ MLP_INLINE void MLP_REAL(run_tiles)(MLP_REAL(tiles) * t, size_t n_rows, size_t v
         if (t->factor != NULL) t->factor += done * t->factor_stride;
         if (t->output != NULL) t->output += done * t->c_stride;
         if (t->derivative != NULL) t->derivative += done * t->c_stride;
+        if (t->parameters != NULL) t->parameters += done * t->c_stride;
     }
+    return finite;
 }
 
-static void MLP_REAL(product_run)(const MLP_REAL(product) * p) {
-    if (p->n_rows == 0) return;
+/* Whether all updated parameters are finite. */
+static int MLP_REAL(product_run)(const MLP_REAL(product) * p) {
+    int finite = 1;
+    if (p->n_rows == 0) return finite;
     const int copies = !p->b_is_transposed && p->n_rows > 2 * MLP_TILE_ROWS &&
                        p->b_stride * sizeof(mlp_real) > MLP_SPARSE_BYTES;
-    const int relu = p->activation == MLP_RELU && p->output == p->c;
+    const int relu = p->activation == MLP_RELU && p->output == p->c && p->derivative == NULL;
     for (size_t k0 = 0; k0 == 0 || k0 < p->n_inner; k0 += MLP_SWEEP) {
         const size_t depth = p->n_inner - k0 < MLP_SWEEP ? p->n_inner - k0 : MLP_SWEEP;
         const int last_sweep = k0 + depth == p->n_inner;
@@ -365,12 +413,17 @@ static void MLP_REAL(product_run)(const MLP_REAL(product) * p) {
                 t.bias = p->bias ? p->bias + column : NULL;
                 t.factor = p->factor ? p->factor + column : NULL;
                 t.factor_stride = p->factor_stride;
+                t.factor_is_relu = p->factor_is_relu;
                 t.relu = relu;
                 t.activation = p->activation;
                 t.output = p->output && !relu ? p->output + column : NULL;
                 t.derivative = p->derivative ? p->derivative + column : NULL;
+                t.update = p->update;
+                t.parameters = p->parameters ? p->parameters + column : NULL;
             }
-            MLP_REAL(run_tiles)(&t, p->n_rows, vecs, p->a_is_columns, copies ? p->scratch : NULL);
+            finite &= MLP_REAL(run_tiles)(&t, p->n_rows, vecs, p->a_is_columns,
+                                          copies ? p->scratch : NULL);
         }
     }
+    return finite;
 }

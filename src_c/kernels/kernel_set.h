@@ -4,10 +4,10 @@
 #include "activation_math_template.h"
 #include "elementwise_template.h"
 #include "activation_template.h"
+#include "optimizer_template.h"
 #include "gemm_template.h"
 #include "linear_template.h"
 #include "loss_template.h"
-#include "optimizer_template.h"
 
 const mlp_kernels MLP_REAL(mlp_kernels) = {
     .real_bytes = sizeof(mlp_real),
@@ -20,6 +20,7 @@ const mlp_kernels MLP_REAL(mlp_kernels) = {
     .multiply = MLP_REAL(multiply),
     .softmax_backward = MLP_REAL(softmax_backward),
     .loss = MLP_REAL(loss),
+    .sgd_exchange = MLP_REAL(sgd_exchange),
     .sgd_step = MLP_REAL(sgd_step),
     .adam_step = MLP_REAL(adam_step),
 };

@@ -41,7 +41,8 @@ static void MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, con
 
 static void MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_rows, const void *dz,
                                             size_t dz_stride, const void *d, size_t d_stride,
-                                            void *dx, size_t dx_stride, void *scratch) {
+                                            int d_is_relu, void *dx, size_t dx_stride,
+                                            void *scratch) {
     const MLP_REAL(product) p = {
         .n_rows = n_rows,
         .n_inner = layer->n_outputs,
@@ -55,15 +56,17 @@ static void MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_ro
         .c_stride = dx_stride,
         .factor = d,
         .factor_stride = d_stride,
+        .factor_is_relu = d_is_relu,
         .scratch = scratch,
     };
     MLP_REAL(product_run)(&p);
 }
 
-static void MLP_REAL(linear_backward_weight)(const mlp_linear *layer, size_t n_rows, const void *x,
-                                             size_t x_stride, const void *dz, size_t dz_stride,
-                                             size_t begin, size_t end, int accumulate,
-                                             void *grad_weight, void *scratch) {
+static int MLP_REAL(linear_backward_weight)(const mlp_linear *layer, size_t n_rows, const void *x,
+                                            size_t x_stride, const void *dz, size_t dz_stride,
+                                            size_t begin, size_t end, int accumulate,
+                                            void *grad_weight, const mlp_optimizer *update,
+                                            void *weight, void *scratch) {
     const MLP_REAL(product) p = {
         .n_rows = end - begin,
         .n_inner = n_rows,
@@ -76,9 +79,45 @@ static void MLP_REAL(linear_backward_weight)(const mlp_linear *layer, size_t n_r
         .c = (mlp_real *)grad_weight + begin * layer->n_outputs,
         .c_stride = layer->n_outputs,
         .accumulate = accumulate,
+        .update = update,
+        .parameters = update ? (mlp_real *)weight + begin * layer->n_outputs : NULL,
         .scratch = scratch,
     };
-    MLP_REAL(product_run)(&p);
+    return MLP_REAL(product_run)(&p);
+}
+
+/* Registers of a row that are summed side by side: lines that are read one by one come late. */
+#ifndef MLP_BIAS_VECS
+#define MLP_BIAS_VECS 8
+#endif
+
+/* `vecs` registers of columns, the last one of them a tail, summed over rows at dz_stride. A sum of
+ * a chunk is never -0, so that to add the first one to 0 keeps its bits. */
+MLP_INLINE void MLP_REAL(sum_rows)(size_t n_rows, const mlp_real *dz, size_t dz_stride,
+                                   const size_t vecs, mlp_tail tail, int accumulate,
+                                   mlp_real *sum) {
+    mlp_vec total[MLP_BIAS_VECS];
+    MLP_UNROLL
+    for (size_t v = 0; v < vecs; v++)
+        total[v] = accumulate ? v_load_tail(sum + v * MLP_LANES, tail) : v_zero();
+    for (size_t r0 = 0; r0 < n_rows; r0 += MLP_CHUNK) {
+        const size_t depth = n_rows - r0 < MLP_CHUNK ? n_rows - r0 : MLP_CHUNK;
+        mlp_vec chunk[MLP_BIAS_VECS];
+        MLP_UNROLL
+        for (size_t v = 0; v < vecs; v++)
+            chunk[v] = v_zero();
+        for (size_t r = 0; r < depth; r++, dz += dz_stride) {
+            MLP_UNROLL
+            for (size_t v = 0; v < vecs; v++)
+                chunk[v] = v_add(chunk[v], v_load_tail(dz + v * MLP_LANES, tail));
+        }
+        MLP_UNROLL
+        for (size_t v = 0; v < vecs; v++)
+            total[v] = v_add(total[v], chunk[v]);
+    }
+    MLP_UNROLL
+    for (size_t v = 0; v < vecs; v++)
+        v_store_tail(sum + v * MLP_LANES, tail, total[v]);
 }
 
 static void MLP_REAL(linear_backward_bias)(const mlp_linear *layer, size_t n_rows, const void *dz,
@@ -86,16 +125,11 @@ static void MLP_REAL(linear_backward_bias)(const mlp_linear *layer, size_t n_row
     const size_t n = layer->n_outputs;
     const mlp_real *source = dz;
     mlp_real *sum = grad_bias;
-    for (size_t j = 0; j < n; j += MLP_LANES) {
-        const mlp_tail tail = v_tail(n - j < MLP_LANES ? n - j : MLP_LANES);
-        mlp_vec total = accumulate ? v_load_tail(sum + j, tail) : v_zero();
-        for (size_t r0 = 0; r0 < n_rows; r0 += MLP_CHUNK) {
-            const size_t r1 = n_rows - r0 < MLP_CHUNK ? n_rows : r0 + MLP_CHUNK;
-            mlp_vec chunk = v_zero();
-            for (size_t r = r0; r < r1; r++)
-                chunk = v_add(chunk, v_load_tail(source + r * dz_stride + j, tail));
-            total = r0 == 0 && !accumulate ? chunk : v_add(total, chunk);
-        }
-        v_store_tail(sum + j, tail, total);
-    }
+    size_t j = 0;
+    for (; j + MLP_BIAS_VECS * MLP_LANES <= n; j += MLP_BIAS_VECS * MLP_LANES)
+        MLP_REAL(sum_rows)(n_rows, source + j, dz_stride, MLP_BIAS_VECS, v_tail(MLP_LANES),
+                           accumulate, sum + j);
+    for (; j < n; j += MLP_LANES)
+        MLP_REAL(sum_rows)(n_rows, source + j, dz_stride, 1,
+                           v_tail(n - j < MLP_LANES ? n - j : MLP_LANES), accumulate, sum + j);
 }

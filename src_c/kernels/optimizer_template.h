@@ -36,9 +36,19 @@ MLP_INLINE mlp_vec MLP_REAL(note_tail_not_finite)(mlp_vec x, mlp_tail tail, mlp_
     return MLP_REAL(note_not_finite)(v_load_tail(lanes, tail), found);
 }
 
-MLP_INLINE int MLP_REAL(found_none)(mlp_vec found) {
+/* Registers of a step of the loops below: one after the other, their notes would wait for each
+ * other. */
+#ifndef MLP_UPDATE_VECS
+#define MLP_UPDATE_VECS 4
+#endif
+
+MLP_INLINE int MLP_REAL(found_none)(const mlp_vec *found, size_t n_found) {
     mlp_real lanes[MLP_LANES];
-    v_store(lanes, found);
+    mlp_vec all = found[0];
+    MLP_UNROLL
+    for (size_t i = 1; i < n_found; i++)
+        all = v_add(all, found[i]);
+    v_store(lanes, all);
     int none = 1;
     for (size_t lane = 0; lane < MLP_LANES; lane++)
         none &= lanes[lane] == MLP_C(0);
@@ -71,24 +81,49 @@ MLP_INLINE mlp_vec MLP_REAL(sgd_lanes)(const mlp_optimizer *optimizer, int store
 
 MLP_INLINE int MLP_REAL(sgd_pass)(const mlp_optimizer *optimizer, int store, size_t n, mlp_real *p,
                                   const mlp_real *g, mlp_real *velocity) {
-    mlp_vec found = v_zero();
+    mlp_vec found[MLP_UPDATE_VECS];
     mlp_tail tail = v_tail(MLP_LANES);
     size_t j = 0;
-    for (; j + MLP_LANES <= n; j += MLP_LANES)
-        found = MLP_REAL(sgd_lanes)(optimizer, store, 1, tail, p + j, g + j,
-                                    velocity != NULL ? velocity + j : NULL, found);
-    if (j < n) {
-        tail = v_tail(n - j);
-        found = MLP_REAL(sgd_lanes)(optimizer, store, 0, tail, p + j, g + j,
-                                    velocity != NULL ? velocity + j : NULL, found);
+    MLP_UNROLL
+    for (size_t i = 0; i < MLP_UPDATE_VECS; i++)
+        found[i] = v_zero();
+    for (; j + MLP_UPDATE_VECS * MLP_LANES <= n; j += MLP_UPDATE_VECS * MLP_LANES) {
+        MLP_UNROLL
+        for (size_t i = 0; i < MLP_UPDATE_VECS; i++) {
+            const size_t at = j + i * MLP_LANES;
+            found[i] = MLP_REAL(sgd_lanes)(optimizer, store, 1, tail, p + at, g + at,
+                                           velocity != NULL ? velocity + at : NULL, found[i]);
+        }
     }
-    return MLP_REAL(found_none)(found);
+    for (; j < n; j += MLP_LANES) {
+        tail = v_tail(n - j < MLP_LANES ? n - j : MLP_LANES);
+        found[0] = MLP_REAL(sgd_lanes)(optimizer, store, 0, tail, p + j, g + j,
+                                       velocity != NULL ? velocity + j : NULL, found[0]);
+    }
+    return MLP_REAL(found_none)(found, MLP_UPDATE_VECS);
 }
 
 static int MLP_REAL(sgd_step)(const mlp_optimizer *optimizer, int store, size_t n, void *parameters,
                               const void *gradients, void *velocity) {
     return store ? MLP_REAL(sgd_pass)(optimizer, 1, n, parameters, gradients, velocity)
                  : MLP_REAL(sgd_pass)(optimizer, 0, n, parameters, gradients, velocity);
+}
+
+/* Plain SGD with a way back: the gradients give way to the parameters as they were. */
+static int MLP_REAL(sgd_exchange)(const mlp_optimizer *optimizer, size_t n, void *parameters,
+                                  void *gradients) {
+    mlp_real *p = parameters, *g = gradients;
+    mlp_vec found = v_zero();
+    for (size_t j = 0; j < n; j += MLP_LANES) {
+        const mlp_tail tail = v_tail(n - j < MLP_LANES ? n - j : MLP_LANES);
+        const mlp_vec before = v_load_tail(p + j, tail);
+        const mlp_vec updated =
+            MLP_REAL(sgd_update)(optimizer, before, v_load_tail(g + j, tail), NULL);
+        found = MLP_REAL(note_tail_not_finite)(updated, tail, found);
+        v_store_tail(p + j, tail, updated);
+        v_store_tail(g + j, tail, before);
+    }
+    return MLP_REAL(found_none)(&found, 1);
 }
 
 /*
@@ -148,18 +183,26 @@ MLP_INLINE mlp_vec MLP_REAL(adam_lanes)(const mlp_adam_constants *c, int decoupl
 MLP_INLINE int MLP_REAL(adam_pass)(const mlp_adam_constants *c, int decoupled, int store, size_t n,
                                    mlp_real *p, const mlp_real *g, mlp_real *first,
                                    mlp_real *second) {
-    mlp_vec found = v_zero();
+    mlp_vec found[MLP_UPDATE_VECS];
     mlp_tail tail = v_tail(MLP_LANES);
     size_t j = 0;
-    for (; j + MLP_LANES <= n; j += MLP_LANES)
-        found = MLP_REAL(adam_lanes)(c, decoupled, store, 1, tail, p + j, g + j, first + j,
-                                     second + j, found);
-    if (j < n) {
-        tail = v_tail(n - j);
-        found = MLP_REAL(adam_lanes)(c, decoupled, store, 0, tail, p + j, g + j, first + j,
-                                     second + j, found);
+    MLP_UNROLL
+    for (size_t i = 0; i < MLP_UPDATE_VECS; i++)
+        found[i] = v_zero();
+    for (; j + MLP_UPDATE_VECS * MLP_LANES <= n; j += MLP_UPDATE_VECS * MLP_LANES) {
+        MLP_UNROLL
+        for (size_t i = 0; i < MLP_UPDATE_VECS; i++) {
+            const size_t at = j + i * MLP_LANES;
+            found[i] = MLP_REAL(adam_lanes)(c, decoupled, store, 1, tail, p + at, g + at,
+                                            first + at, second + at, found[i]);
+        }
     }
-    return MLP_REAL(found_none)(found);
+    for (; j < n; j += MLP_LANES) {
+        tail = v_tail(n - j < MLP_LANES ? n - j : MLP_LANES);
+        found[0] = MLP_REAL(adam_lanes)(c, decoupled, store, 0, tail, p + j, g + j, first + j,
+                                        second + j, found[0]);
+    }
+    return MLP_REAL(found_none)(found, MLP_UPDATE_VECS);
 }
 
 static int MLP_REAL(adam_step)(const mlp_optimizer *optimizer, double step_size,

@@ -89,8 +89,8 @@ def test_a_row_of_weight_zero_does_not_count(dtype):
     assert_close(gradients.flat, same.flat, tolerances.GRADIENT[dtype])
 
 
-# Widths whose rows would share cache sets are laid out with a gap (256 floats, 128 doubles), an inner
-# dimension beyond 2048 goes in sweeps, weights of more than 256 columns are copied panel by panel.
+# Widths whose rows would share cache sets are laid out with a gap (256 floats, 128 doubles), an
+# inner dimension beyond 2048 goes in sweeps, weights of more than 256 columns are copied by panels.
 WIDE_SHAPES = {
     "all_layers_spread": (256, 512, 256),
     "sweeps_forward_and_back": (2100, 2050, 3),
@@ -117,3 +117,48 @@ def test_wide_layers(dtype, shape, n_rows):
     assert np.array_equal(stepwise.inputs, gradients.inputs)
     # A row has the same bits alone as in its batch.
     assert np.array_equal(net(x[:1]), net(x)[:1])
+
+
+@pytest.mark.parametrize("n_rows", [1, 40, 1100])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_sgd_in_passing_is_the_gradient_then_the_step(isa, dtype, n_rows, weight_decay):
+    # Plain SGD updates a weight while its gradient is in registers; a net of narrow and wide layers.
+    rng = np.random.default_rng(0)
+    net = mlpcore.MLP([70, 33, 2], ["relu", "identity"], dtype=dtype, seed=0)
+    apart = net.copy()
+    x = rng.normal(size=(n_rows, 70)).astype(dtype)
+    y = rng.normal(size=(n_rows, 2)).astype(dtype)
+    value = net.train_step(x, y, "mse", mlpcore.SGD(0.1, weight_decay=weight_decay))
+    want, gradients = apart.value_and_grad(x, y, "mse")
+    mlpcore.SGD(0.1, weight_decay=weight_decay).step(apart, gradients)
+    assert value == want
+    assert value != apart.value_and_grad(x, y, "mse")[0]  # it moved
+    assert np.array_equal(net.parameters, apart.parameters)
+
+
+@pytest.mark.parametrize("n_rows", [3, 40, 1100])
+@pytest.mark.parametrize("overflows", ["weight", "bias", "loss"])
+def test_sgd_in_passing_is_undone(isa, dtype, n_rows, overflows):
+    rng = np.random.default_rng(0)
+    net = mlpcore.MLP(
+        [20, 70, 2], ["tanh", "identity"], dtype=dtype, seed=0, bias=overflows != "weight"
+    )
+    x = rng.normal(size=(n_rows, 20)).astype(dtype)
+    y = rng.normal(size=(n_rows, 2)).astype(dtype)
+    root = np.sqrt(np.finfo(dtype).max)
+    learning_rate = 0.1
+    if overflows == "loss":
+        y[-1, -1] = 10 * root
+    else:
+        y[0, 1] = root / 10  # its square is finite
+        learning_rate = float(10 * root)
+    if overflows == "bias":
+        # One bias of the last layer: every other gradient is 0 or small.
+        x[:] = 0
+        net.weights[1][1] = 0
+    before = net.parameters.copy()
+    optimizer = mlpcore.SGD(learning_rate)
+    with pytest.raises(FloatingPointError):
+        net.train_step(x, y, mlpcore.losses.MSE(reduction="sum"), optimizer)
+    assert np.array_equal(net.parameters, before)
+    assert optimizer.n_steps == 0
