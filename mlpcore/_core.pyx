@@ -4,6 +4,8 @@
 """The binding: pointers in, status out, the GIL released. `_validation` has checked all arguments;
 what stands here only finds out whether an array can be used just as it is."""
 
+cimport cython
+
 import atexit
 import os
 
@@ -52,9 +54,14 @@ MAX_THREADS = MLP_PARALLEL_MAX
 
 cdef size_t default_threads = 1
 
+# What Python makes and the fast paths need; see `register`.
+cdef dict losses_by_name = {}
+cdef type gradients_type = None
+
 # Below this many multiply-adds (some microseconds) giving the GIL away costs more than it gives.
 cdef enum:
     WORK_WORTH_THE_GIL = 200000
+    N_ACTIVATIONS = 10
 
 
 cdef inline void *data(object array) noexcept:
@@ -111,11 +118,21 @@ cdef mlp_batch make_batch(object x, object target, object sample_weight, size_t 
 
 cdef class LossKernel:
     cdef mlp_loss c
+    # What `after` has given for an output activation, so that a step need not ask Python again.
+    cdef mlp_loss after_activation[N_ACTIVATIONS]
+    cdef unsigned int known_activations  # a bit for each
 
     def __init__(self, int kind, int reduction, double parameter=0.0):
         self.c.kind = <mlp_loss_kind> kind
         self.c.reduction = <mlp_reduction> reduction
         self.c.parameter = parameter
+        self.known_activations = 0
+
+    def _remember(self, int activation, LossKernel after not None):
+        if not 0 <= activation < N_ACTIVATIONS:
+            raise ValueError(f"activation: expected a code of ACTIVATIONS, got {activation}")
+        self.after_activation[activation] = after.c
+        self.known_activations |= 1u << activation
 
     @property
     def kind(self):
@@ -144,14 +161,29 @@ cdef class LossKernel:
         return value
 
 
+cdef inline bint known_loss(object loss, mlp_activation output, mlp_loss *known) noexcept:
+    """The loss as a net with this output activation computes it, if that was found out before."""
+    cdef LossKernel kernel
+    if type(loss) is str:
+        loss = losses_by_name.get(loss)
+    if not isinstance(loss, LossKernel):
+        return False
+    kernel = <LossKernel> loss
+    if not kernel.known_activations >> <int> output & 1:
+        return False
+    known[0] = kernel.after_activation[<int> output]
+    return True
+
+
 cdef class OptimizerKernel:
     cdef mlp_optimizer c
     cdef object _first_moment, _second_moment
     # The parameters whose moments these are. Held, so that the array is not another one later.
     cdef object _owner
     # What `begin` found, for an update that is not made.
-    cdef object _first_before, _second_before, _owner_before
+    cdef object _first_before, _second_before
     cdef int64_t _step_before
+    cdef bint _is_new_owner
     # A call runs. C reads the struct and the moments without the GIL: nobody may change them then.
     cdef bint busy
 
@@ -265,44 +297,48 @@ cdef class OptimizerKernel:
         self.idle()
         if not cnp.PyArray_ISWRITEABLE(parameters):
             raise ValueError("net.parameters: must be writable to be trained, got read-only ones")
-        if self._owner is not None and self._owner is not parameters:
+        self._step_before = self.c.step
+        self._is_new_owner = self._owner is not parameters
+        if self._is_new_owner:
+            self.belong_to(network, parameters)
+        self.busy = True
+        return 0
+
+    cdef int belong_to(self, Network network, cnp.ndarray parameters) except -1:
+        if self._owner is not None:
             raise ValueError(
                 "optimizer: its moments belong to another net; give each net an optimizer of its "
                 "own (copy.deepcopy(optimizer) goes on with a copy of the net), or call "
                 "optimizer.reset()"
             )
-        first = second = None
-        if self._owner is None:
-            first = self.adopt(self._first_moment, network, self.uses_first())
-            second = self.adopt(self._second_moment, network, self.c.kind != MLP_SGD)
+        first = self.adopt(self._first_moment, network, self.uses_first())
+        second = self.adopt(self._second_moment, network, self.c.kind != MLP_SGD)
         self._first_before, self._second_before = self._first_moment, self._second_moment
-        self._owner_before, self._step_before = self._owner, self.c.step
-        if self._owner is None:
-            self._first_moment, self._second_moment = first, second
-            self.c.first_moment = data(first)
-            self.c.second_moment = data(second)
-            # Without moments there is nothing that could belong to the wrong net.
-            self._owner = parameters if first is not None else None
-        self.busy = True
+        self._first_moment, self._second_moment = first, second
+        self.c.first_moment = data(first)
+        self.c.second_moment = data(second)
+        # Without moments there is nothing that could belong to the wrong net.
+        self._owner = parameters if first is not None else None
         return 0
 
-    cdef int end(self) except -1:
+    cdef void end(self) noexcept:
         self.busy = False
+        if not self._is_new_owner:
+            return
         if self.c.step == self._step_before:  # no update was made: as if nothing had happened
             self._first_moment, self._second_moment = self._first_before, self._second_before
-            self._owner = self._owner_before
-        self._first_before = self._second_before = self._owner_before = None
-        return 0
+            self._owner = None
+        self._first_before = self._second_before = None
 
     cdef bint uses_first(self) noexcept:
         return self.c.kind != MLP_SGD or self.c.momentum != 0.0
 
     cdef object adopt(self, object moment, Network network, bint wanted):
+        if not wanted:
+            return None
         # What the C side counts, not the array's shape: that may be set from Python.
         cdef size_t n = mlp_network_n_parameters(network.net)
         dtype = "float32" if network.dtype_code == MLP_FLOAT32 else "float64"
-        if not wanted:
-            return None
         if moment is None:
             return aligned_zeros(n, dtype)
         if (not usable(moment, network.typenum)
@@ -330,6 +366,23 @@ cdef class OptimizerKernel:
                 "the update would leave a parameter that is not finite; it was not made")
 
 
+@cython.auto_pickle(False)  # the derived class knows what belongs into a pickle
+cdef class GradientArrays:
+    cdef public object flat, inputs
+    cdef public tuple _sizes
+    cdef public bint _has_bias
+    cdef public object _views
+
+    def __init__(self, Network net not None, flat, inputs):
+        self.belong_to(net, flat, inputs)
+
+    cdef void belong_to(self, Network net, object flat, object inputs) noexcept:
+        self.flat = flat
+        self.inputs = inputs
+        self._sizes = net.layer_sizes
+        self._has_bias = net.has_biases
+
+
 cdef class Network:
     cdef mlp_network *net
     cdef mlp_workspace *idle  # taken by the call that runs; a call beside it makes its own
@@ -338,8 +391,11 @@ cdef class Network:
     cdef int typenum
     cdef cnp.npy_intp n_inputs, n_outputs
     cdef size_t n_layers, work_per_row
+    cdef mlp_activation output_activation
+    cdef tuple layer_sizes
+    cdef bint has_biases
 
-    def __init__(self, str dtype, sizes, activations, bint has_bias):
+    def __init__(self, str dtype, tuple sizes, activations, bint has_bias):
         if self.net is not NULL:
             raise RuntimeError("the network is already initialised")
         cdef size_t n_layers = len(activations)
@@ -365,6 +421,9 @@ cdef class Network:
         self.n_layers = n_layers
         self.n_inputs = sizes[0]
         self.n_outputs = sizes[n_layers]
+        self.output_activation = <mlp_activation> <int> activations[n_layers - 1]
+        self.layer_sizes = sizes
+        self.has_biases = has_bias
         self.work_per_row = mlp_network_n_parameters(self.net)
         self._parameters = aligned_zeros(mlp_network_n_parameters(self.net), dtype)
 
@@ -382,27 +441,13 @@ cdef class Network:
             raise RuntimeError("the net is not initialised: MLP.__init__ did not run to its end")
         return 0
 
-    cdef mlp_workspace *take(self) except NULL:
-        self.ready()
+    cdef mlp_workspace *take(self) noexcept:
+        """NULL: there is no memory for another one."""
         cdef mlp_workspace *workspace = self.idle
         self.idle = NULL
         if workspace is NULL:
-            check(mlp_workspace_create(self.net, &workspace))
+            mlp_workspace_create(self.net, &workspace)
         return workspace
-
-    cdef mlp_workspace *take_or_free(self, mlp_record *records) except NULL:
-        try:
-            return self.take()
-        except BaseException:
-            PyMem_Free(records)
-            raise
-
-    cdef int begin_or_give(self, OptimizerKernel optimizer, mlp_workspace *workspace) except -1:
-        try:
-            return optimizer.begin(self)
-        except BaseException:
-            self.give(workspace)
-            raise
 
     cdef void give(self, mlp_workspace *workspace) noexcept:
         if self.idle is NULL:
@@ -411,16 +456,59 @@ cdef class Network:
             mlp_workspace_destroy(workspace)
 
     cdef int run_forward(self, void *x, void *y, size_t n, size_t n_threads) except -1:
+        self.ready()
         cdef mlp_workspace *workspace = self.take()
-        cdef void *parameters = cnp.PyArray_DATA(self._parameters)
+        cdef void *parameters = data(self._parameters)
         cdef mlp_status status
-        if n * self.work_per_row < WORK_WORTH_THE_GIL:
+        if workspace is NULL:
+            status = MLP_OUT_OF_MEMORY
+        elif n * self.work_per_row < WORK_WORTH_THE_GIL:
             status = mlp_forward(workspace, parameters, n, x, y, 1)
         else:
             with nogil:
                 status = mlp_forward(workspace, parameters, n, x, y, n_threads)
         self.give(workspace)
         return check(status)
+
+    cdef int run_value_and_grad(self, const mlp_batch *batch, const mlp_loss *loss,
+                                void *gradients, void *grad_x, double *value,
+                                size_t n_threads) except -1:
+        self.ready()
+        cdef mlp_workspace *workspace = self.take()
+        cdef void *parameters = data(self._parameters)
+        cdef mlp_status status
+        if workspace is NULL:
+            status = MLP_OUT_OF_MEMORY
+        elif batch.n_samples * self.work_per_row < WORK_WORTH_THE_GIL:
+            status = mlp_value_and_grad(
+                workspace, parameters, batch, loss, gradients, grad_x, value, 1)
+        else:
+            with nogil:
+                status = mlp_value_and_grad(
+                    workspace, parameters, batch, loss, gradients, grad_x, value, n_threads)
+        self.give(workspace)
+        return check(status)
+
+    cdef int run_train_step(self, const mlp_batch *batch, const mlp_loss *loss,
+                            OptimizerKernel optimizer, double *value,
+                            size_t n_threads) except -1:
+        self.ready()
+        optimizer.begin(self)
+        cdef mlp_workspace *workspace = self.take()
+        cdef void *parameters = data(self._parameters)
+        cdef mlp_status status
+        if workspace is NULL:
+            status = MLP_OUT_OF_MEMORY
+        elif batch.n_samples * self.work_per_row < WORK_WORTH_THE_GIL:
+            status = mlp_train_step(workspace, parameters, batch, loss, &optimizer.c, value, 1)
+        else:
+            with nogil:
+                status = mlp_train_step(
+                    workspace, parameters, batch, loss, &optimizer.c, value, n_threads)
+        self.give(workspace)
+        optimizer.end()
+        check(status)
+        return <int> status
 
     def __call__(self, x):
         return self.forward_any(x, None, None)
@@ -483,6 +571,145 @@ cdef class Network:
             <size_t> n, default_threads)
         return out
 
+    cdef bint usable_batch(self, object x, object y, mlp_loss_kind loss,
+                           mlp_batch *batch) noexcept:
+        """Whether C can read samples and targets as they are, and then where."""
+        cdef int ndim, y_ndim
+        cdef cnp.npy_intp n, i
+        cdef const int64_t *classes
+        if not usable(x, self.typenum):
+            return False
+        ndim = cnp.PyArray_NDIM(<cnp.ndarray> x)
+        if ndim < 1 or ndim > 2 or cnp.PyArray_DIM(<cnp.ndarray> x, ndim - 1) != self.n_inputs:
+            return False
+        n = cnp.PyArray_DIM(<cnp.ndarray> x, 0) if ndim == 2 else 1
+        if n == 0 or not cnp.PyArray_CheckExact(y):
+            return False
+        y_ndim = cnp.PyArray_NDIM(<cnp.ndarray> y)
+        batch.n_samples = <size_t> n
+        batch.x = data(x)
+        batch.target = NULL
+        batch.class_index = NULL
+        batch.sample_weight = NULL
+        if ndim == 2 and (y_ndim < 1 or cnp.PyArray_DIM(<cnp.ndarray> y, 0) != n):
+            return False
+        if usable(y, self.typenum):
+            batch.target = data(y)
+            if y_ndim == ndim:
+                return cnp.PyArray_DIM(<cnp.ndarray> y, ndim - 1) == self.n_outputs
+            return y_ndim == 1 and self.n_outputs == 1
+        if (ndim == 1 or y_ndim != 1 or not usable(y, cnp.NPY_INT64)
+                or (loss != MLP_CROSS_ENTROPY and loss != MLP_CROSS_ENTROPY_WITH_LOGITS)):
+            return False
+        classes = <const int64_t *> data(y)
+        batch.class_index = classes
+        for i in range(n):
+            if classes[i] < 0 or classes[i] >= self.n_outputs:
+                return False
+        return True
+
+    def train_step(self, x, y, loss, optimizer, sample_weight=None):
+        """One update from one batch: forward, loss, backward and step in one trip into C.
+
+        The bits are those of `trace`, `backward` and ``optimizer.step`` one after the other.
+
+        Parameters
+        ----------
+        x : array_like of shape (N, D) or (D,)
+            Samples as rows, or one sample.
+        y : array_like of shape (N, K), or (N,)
+            Targets. With one output a vector (N,) will do; for the loss ``cross_entropy`` it may be
+            integer classes (N,). For one sample the first axis falls away.
+        loss : str, Loss or callable
+            A name or an instance of `mlpcore.losses`, or ``f(y_hat, y) -> (value, dl_dy_hat)``.
+        optimizer : Optimizer
+            Such as ``mlpcore.Adam()``; it keeps its state from step to step.
+        sample_weight : array_like of shape (N,), optional
+            A weight of 2 equals the row given twice.
+
+        Returns
+        -------
+        float
+            The loss before the update.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss, a gradient or the update is not finite; the parameters and the optimizer
+            are then as they were before the call.
+        ValueError, TypeError
+            If an argument does not fit. The range of the targets is checked by `fit` and by the
+            loss itself, not here and not by the gradient queries.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 8, 1], seed=0)
+        >>> x, y = [[0.0, 1.0], [1.0, 0.0]], [[1.0], [-1.0]]
+        >>> adam = mlpcore.Adam(1e-2)
+        >>> values = [net.train_step(x, y, "mse", adam) for _ in range(50)]
+        >>> values[-1] < values[0]
+        True
+        """
+        cdef mlp_loss as_known
+        cdef mlp_batch batch
+        cdef double value = 0.0
+        if (sample_weight is not None or self._parameters is None
+                or not isinstance(optimizer, OptimizerKernel)
+                or (<OptimizerKernel> optimizer).c.learning_rate == 0.0
+                or not known_loss(loss, self.output_activation, &as_known)
+                or not self.usable_batch(x, y, as_known.kind, &batch)
+                or self.run_train_step(&batch, &as_known, <OptimizerKernel> optimizer, &value,
+                                       default_threads) == MLP_NOT_FINITE):
+            # After a step that was not made all is as before it, and the error is worded here.
+            return self._train_step_checked(x, y, loss, optimizer, sample_weight)
+        return value
+
+    def value_and_grad(self, x, y, loss, sample_weight=None):
+        """Loss of a batch and its gradients, in one trip into C.
+
+        Parameters
+        ----------
+        x, y, loss, sample_weight
+            As for `train_step`.
+
+        Returns
+        -------
+        value : float
+            The loss.
+        gradients : Gradients
+            dl/dparameters and dl/dx; new at every call.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 3, 1], seed=0)
+        >>> value, gradients = net.value_and_grad([[0.5, -1.0]], [[1.0]], "mse")
+        >>> gradients.weights[0].shape, gradients.inputs.shape
+        ((3, 2), (1, 2))
+        """
+        cdef mlp_loss as_known
+        cdef mlp_batch batch
+        cdef double value = 0.0
+        cdef cnp.npy_intp n_parameters = <cnp.npy_intp> self.work_per_row
+        if (sample_weight is not None or self._parameters is None
+                or not known_loss(loss, self.output_activation, &as_known)
+                or not self.usable_batch(x, y, as_known.kind, &batch)):
+            return self._value_and_grad_checked(x, y, loss, sample_weight)
+        cdef cnp.ndarray flat = cnp.PyArray_EMPTY(1, &n_parameters, self.typenum, 0)
+        cdef cnp.ndarray inputs = cnp.PyArray_EMPTY(
+            cnp.PyArray_NDIM(<cnp.ndarray> x), cnp.PyArray_DIMS(<cnp.ndarray> x), self.typenum, 0)
+        self.run_value_and_grad(
+            &batch, &as_known, data(flat), data(inputs), &value, default_threads)
+        cdef GradientArrays gradients = gradients_type.__new__(gradients_type)
+        gradients.belong_to(self, flat, inputs)
+        return value, gradients
+
     def _forward_rows(self, cnp.ndarray x not None, cnp.ndarray out not None, size_t n_threads):
         self.run_forward(
             cnp.PyArray_DATA(x), cnp.PyArray_DATA(out), <size_t> x.shape[0], n_threads)
@@ -504,15 +731,17 @@ cdef class Network:
     def _forward_records(self, cnp.ndarray parameters not None, cnp.ndarray x not None,
                          list pre_activations not None, list outputs not None,
                          list activation_derivatives not None, size_t n_threads):
+        self.ready()
         cdef mlp_record *records = self.records(
             pre_activations, outputs, activation_derivatives, None, None)
-        cdef mlp_workspace *workspace = self.take_or_free(records)
+        cdef mlp_workspace *workspace = self.take()
         cdef void *p_parameters = data(parameters)
         cdef void *p_x = data(x)
         cdef size_t n = <size_t> x.shape[0]
-        cdef mlp_status status
-        with nogil:
-            status = mlp_forward_records(workspace, p_parameters, n, p_x, records, n_threads)
+        cdef mlp_status status = MLP_OUT_OF_MEMORY
+        if workspace is not NULL:
+            with nogil:
+                status = mlp_forward_records(workspace, p_parameters, n, p_x, records, n_threads)
         PyMem_Free(records)
         self.give(workspace)
         check(status)
@@ -522,9 +751,10 @@ cdef class Network:
                           list activation_derivatives not None, cotangent, LossKernel loss,
                           target, sample_weight, cnp.ndarray gradients not None, grad_x,
                           list grad_outputs, list grad_pre_activations, size_t n_threads):
+        self.ready()
         cdef mlp_record *records = self.records(
             pre_activations, outputs, activation_derivatives, grad_outputs, grad_pre_activations)
-        cdef mlp_workspace *workspace = self.take_or_free(records)
+        cdef mlp_workspace *workspace = self.take()
         cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
         cdef void *p_parameters = data(parameters)
         cdef void *p_cotangent = data(cotangent)
@@ -532,11 +762,12 @@ cdef class Network:
         cdef void *p_grad_x = data(grad_x)
         cdef mlp_loss *p_loss = NULL if loss is None else &loss.c
         cdef double value = float("nan")
-        cdef mlp_status status
-        with nogil:
-            status = mlp_backward_records(
-                workspace, p_parameters, records, &batch, p_cotangent, p_loss, p_gradients,
-                p_grad_x, &value, n_threads)
+        cdef mlp_status status = MLP_OUT_OF_MEMORY
+        if workspace is not NULL:
+            with nogil:
+                status = mlp_backward_records(
+                    workspace, p_parameters, records, &batch, p_cotangent, p_loss, p_gradients,
+                    p_grad_x, &value, n_threads)
         PyMem_Free(records)
         self.give(workspace)
         check(status)
@@ -544,45 +775,19 @@ cdef class Network:
 
     def _value_and_grad(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
                         LossKernel loss not None, gradients, grad_x, size_t n_threads):
-        cdef mlp_workspace *workspace = self.take()
         cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
-        cdef void *p_parameters = data(self._parameters)
-        cdef void *p_gradients = data(gradients)
-        cdef void *p_grad_x = data(grad_x)
         cdef double value = 0.0
-        cdef mlp_status status
-        if batch.n_samples * self.work_per_row < WORK_WORTH_THE_GIL:
-            status = mlp_value_and_grad(
-                workspace, p_parameters, &batch, &loss.c, p_gradients, p_grad_x, &value, 1)
-        else:
-            with nogil:
-                status = mlp_value_and_grad(
-                    workspace, p_parameters, &batch, &loss.c, p_gradients, p_grad_x, &value,
-                    n_threads)
-        self.give(workspace)
-        check(status)
+        self.run_value_and_grad(
+            &batch, &loss.c, data(gradients), data(grad_x), &value, n_threads)
         return value
 
     def _train_step(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
                     LossKernel loss not None, OptimizerKernel optimizer not None,
                     size_t n_threads):
-        cdef mlp_workspace *workspace = self.take()
         cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
-        cdef void *p_parameters = data(self._parameters)
         cdef double value = 0.0
-        cdef mlp_status status
-        self.begin_or_give(optimizer, workspace)
-        if batch.n_samples * self.work_per_row < WORK_WORTH_THE_GIL:
-            status = mlp_train_step(
-                workspace, p_parameters, &batch, &loss.c, &optimizer.c, &value, 1)
-        else:
-            with nogil:
-                status = mlp_train_step(
-                    workspace, p_parameters, &batch, &loss.c, &optimizer.c, &value, n_threads)
-        optimizer.end()
-        self.give(workspace)
-        check(status)
-        return <int> status, value
+        cdef int status = self.run_train_step(&batch, &loss.c, optimizer, &value, n_threads)
+        return status, value
 
     def _train_epoch(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
                      order, size_t batch_size, LossKernel loss not None,
@@ -590,22 +795,24 @@ cdef class Network:
         # A signal that another thread received may stand unnoticed by the interpreter's own check
         # (CPython 3.11); short epochs never ask in C.
         PyErr_CheckSignals()
+        self.ready()
+        optimizer.begin(self)
         cdef list raised = []
         cdef mlp_workspace *workspace = self.take()
         cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
         cdef void *p_parameters = data(self._parameters)
         cdef mlp_epoch epoch
-        cdef mlp_status status
+        cdef mlp_status status = MLP_OUT_OF_MEMORY
         epoch.order = <const int64_t *> data(order)
         epoch.batch_size = batch_size
         epoch.poll = <mlp_poll> poll_signals
         epoch.poll_context = <void *> raised
-        self.begin_or_give(optimizer, workspace)
-        with nogil:
-            status = mlp_train_epoch(
-                workspace, p_parameters, &batch, &loss.c, &optimizer.c, &epoch, n_threads)
-        optimizer.end()
+        if workspace is not NULL:
+            with nogil:
+                status = mlp_train_epoch(
+                    workspace, p_parameters, &batch, &loss.c, &optimizer.c, &epoch, n_threads)
         self.give(workspace)
+        optimizer.end()
         check(status)
         if raised:
             raise raised[0]
@@ -622,6 +829,15 @@ def aligned_zeros(size_t n, str dtype):
     cdef cnp.ndarray block = cnp.PyArray_ZEROS(1, &bytes_needed, cnp.NPY_UINT8, 0)
     cdef cnp.npy_intp skip = (-<cnp.npy_intp> cnp.PyArray_DATA(block)) & 63
     return block[skip:skip + <cnp.npy_intp> n * item].view(dtype)
+
+
+def register(dict losses not None, type gradients not None):
+    """Name what is written in Python and needed here: the losses that a name stands for, and the
+    class, derived from GradientArrays, of what `value_and_grad` gives back."""
+    global losses_by_name, gradients_type
+    if not issubclass(gradients, GradientArrays):
+        raise TypeError(f"gradients: expected a class of GradientArrays, got {gradients!r}")
+    losses_by_name, gradients_type = losses, gradients
 
 
 def permutation(uint64_t seed, uint64_t epoch, size_t n):
