@@ -7,7 +7,8 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest -q
 
 SOURCES := setup.py pyproject.toml \
-           $(wildcard mlpcore/*.pyx mlpcore/*.pxd src_c/*.[ch] src_c/kernels/*.[ch])
+           $(wildcard mlpcore/*.pyx mlpcore/*.pxd mlpcore/binding/*.pxi) \
+           $(wildcard src_c/*.[ch] src_c/kernels/*.[ch])
 C_FILES  = $(shell find src_c tests tools -name '*.[ch]')
 
 .PHONY: help demo test lint bench sanitize ulp wheel clean

@@ -58,13 +58,14 @@ else:
         compile_args += ["-O3", "-g0"]
 
 headers = sorted(glob("src_c/**/*.h", recursive=True))
+binding = ["mlpcore/_mlpcore_h.pxd", *sorted(glob("mlpcore/binding/*.pxi"))]
 setup(
     cmdclass={"build_ext": BuildChangedInParallel},
     ext_modules=[
         Extension(
             "mlpcore._core",
             sources=["mlpcore/_core.pyx", *sorted(glob("src_c/**/*.c", recursive=True))],
-            depends=["mlpcore/_mlpcore_h.pxd", *headers, "setup.py"],
+            depends=[*binding, *headers, "setup.py"],
             include_dirs=["src_c", numpy.get_include()],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
             extra_compile_args=compile_args,

@@ -2,10 +2,14 @@
 """The binding: pointers in, status out, the GIL released. Nothing here checks shapes or values;
 `_validation` has done so. Arrays are C-contiguous, aligned, native and of the network's dtype."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from .mlp import LossLike
+from .optimizers import Optimizer
+from .trace import Gradients
 
 Array = NDArray[Any]
 
@@ -24,6 +28,8 @@ class LossKernel:
     reduction: int
     parameter: float
     def __init__(self, kind: int, reduction: int, parameter: float = 0.0) -> None: ...
+    # As a net with this output activation computes it; steps of such nets ask Python no more.
+    def _remember(self, activation: int, after: LossKernel) -> None: ...
     def _evaluate(
         self,
         prediction: Array,  # (N, K)
@@ -53,18 +59,40 @@ class OptimizerKernel:
     def reset(self) -> None: ...
     def _apply(self, network: Network, gradients: Array, n_threads: int) -> None: ...
 
+class GradientArrays:
+    """Arrays of the parameters' and the inputs' gradients. `Gradients` derives from it."""
+
+    flat: Array
+    inputs: Array
+    _sizes: tuple[int, ...]
+    _has_bias: bool
+    _views: tuple[tuple[Array, ...], tuple[Array | None, ...]] | None  # for the derived class
+    def __init__(self, net: Network, flat: Array, inputs: Array) -> None: ...
+
 class Network:
     """Topology, flat parameters and scratch of one net. `MLP` derives from it."""
 
     parameters: Array  # (P,), live, 64-byte aligned; read-only attribute, writable array
     def __init__(
-        self, dtype: str, sizes: Sequence[int], activations: Sequence[int], has_bias: bool
+        self, dtype: str, sizes: tuple[int, ...], activations: Sequence[int], has_bias: bool
     ) -> None: ...  # parameters start at zero; dtype is "float32" or "float64"
     def __call__(self, x: Any) -> Array: ...
     def forward(self, x: Any, out: Array | None = None, n_threads: int | None = None) -> Array: ...
-    # `__call__` and `forward` run at once when x (and out) is an ndarray that fits as it is; in
-    # every other case they return self._forward_checked(x, out, n_threads), which the derived
-    # class defines: it validates, converts, calls _forward_rows, and gives back the result.
+    def train_step(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: LossLike,
+        optimizer: Optimizer,
+        sample_weight: ArrayLike | None = None,
+    ) -> float: ...
+    def value_and_grad(
+        self, x: ArrayLike, y: ArrayLike, loss: LossLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, Gradients]: ...
+    # These four run at once when their arrays can be read as they are and the loss is known (see
+    # LossKernel._remember). In every other case they return what the derived class's
+    # _forward_checked, _train_step_checked or _value_and_grad_checked make of the same arguments:
+    # these validate, convert and word the errors.
     def _forward_rows(self, x: Array, out: Array, n_threads: int) -> None: ...  # (N, D) -> (N, K)
     def _forward_records(
         self,
@@ -125,6 +153,7 @@ class Network:
     # (status, sum over batches of loss times the batch's share of the rows, updates made).
     # A Ctrl-C raises KeyboardInterrupt after the running update.
 
+def register(losses: Mapping[str, LossKernel], gradients: type[GradientArrays]) -> None: ...
 def aligned_zeros(n: int, dtype: str) -> Array: ...  # (n,), 64-byte aligned
 def permutation(seed: int, epoch: int, n: int) -> Array: ...  # int64 (n,)
 def fused_loss(kind: int, output_activation: int) -> tuple[int, bool]: ...

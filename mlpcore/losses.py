@@ -358,6 +358,8 @@ NAMED: dict[str, Loss] = {
         Poisson(),
     )
 }
+# Classes whose `after` gives the same whenever it is asked; a derived class may have another one.
+_BUILT_IN = frozenset(type(loss) for loss in NAMED.values())
 
 
 def as_loss(net: MLP, loss: Any) -> Loss | CallableLoss:
@@ -371,5 +373,8 @@ def as_loss(net: MLP, loss: Any) -> Loss | CallableLoss:
                 f"f(y_hat, y) -> (value, dl_dy_hat), got {received(loss)}"
             )
         loss = CallableLoss(loss)
-    after: Loss | CallableLoss = loss.after(net.activations[-1])
+    output = net.activations[-1]
+    after: Loss | CallableLoss = loss.after(output)
+    if type(loss) in _BUILT_IN:
+        loss._remember(_core.ACTIVATIONS[output], after)
     return after

@@ -15,7 +15,7 @@ import numpy as np
 from . import _core
 from ._checks import as_n_threads
 from ._validation import as_batch, as_optimizer, as_output, as_rows
-from .losses import as_loss
+from .losses import NAMED, as_loss
 from .steps import backward, train_step
 from .topology import Topology
 from .trace import Gradients, Trace, trace
@@ -193,56 +193,10 @@ class MLP(Topology):
         """
         return backward(self, trace, loss_or_cotangent, y, sample_weight)
 
-    def train_step(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        loss: LossLike,
-        optimizer: Optimizer,
-        sample_weight: ArrayLike | None = None,
+    def _train_step_checked(
+        self, x: Any, y: Any, loss: Any, optimizer: Any, sample_weight: Any
     ) -> float:
-        """One update from one batch: forward, loss, backward and step in one trip into C.
-
-        The bits are those of `trace`, `backward` and ``optimizer.step`` one after the other.
-
-        Parameters
-        ----------
-        x : array_like of shape (N, D) or (D,)
-            Samples as rows, or one sample.
-        y : array_like of shape (N, K), or (N,)
-            Targets. With one output a vector (N,) will do; for the loss ``cross_entropy`` it may be
-            integer classes (N,). For one sample the first axis falls away.
-        loss : str, Loss or callable
-            A name or an instance of `mlpcore.losses`, or ``f(y_hat, y) -> (value, dl_dy_hat)``.
-        optimizer : Optimizer
-            Such as ``mlpcore.Adam()``; it keeps its state from step to step.
-        sample_weight : array_like of shape (N,), optional
-            A weight of 2 equals the row given twice.
-
-        Returns
-        -------
-        float
-            The loss before the update.
-
-        Raises
-        ------
-        FloatingPointError
-            If the loss, a gradient or the update is not finite; the parameters and the optimizer
-            are then as they were before the call.
-        ValueError, TypeError
-            If an argument does not fit. The range of the targets is checked by `fit` and by the
-            loss itself, not here and not by the gradient queries.
-
-        Examples
-        --------
-        >>> import mlpcore
-        >>> net = mlpcore.MLP([2, 8, 1], seed=0)
-        >>> x, y = [[0.0, 1.0], [1.0, 0.0]], [[1.0], [-1.0]]
-        >>> adam = mlpcore.Adam(1e-2)
-        >>> values = [net.train_step(x, y, "mse", adam) for _ in range(50)]
-        >>> values[-1] < values[0]
-        True
-        """
+        """What `train_step` does with arguments that the core cannot take as they are."""
         checked_loss = as_loss(self, loss)
         as_optimizer(optimizer)
         batch, _ = as_batch(self, x, y, sample_weight, checked_loss)
@@ -337,40 +291,10 @@ class MLP(Topology):
             sample_weight=sample_weight,
         )
 
-    def value_and_grad(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        loss: LossLike,
-        sample_weight: ArrayLike | None = None,
+    def _value_and_grad_checked(
+        self, x: Any, y: Any, loss: Any, sample_weight: Any
     ) -> tuple[float, Gradients]:
-        """Loss of a batch and its gradients, in one trip into C.
-
-        Parameters
-        ----------
-        x, y, loss, sample_weight
-            As for `train_step`.
-
-        Returns
-        -------
-        value : float
-            The loss.
-        gradients : Gradients
-            dl/dparameters and dl/dx; new at every call.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If an argument does not fit.
-
-        Examples
-        --------
-        >>> import mlpcore
-        >>> net = mlpcore.MLP([2, 3, 1], seed=0)
-        >>> value, gradients = net.value_and_grad([[0.5, -1.0]], [[1.0]], "mse")
-        >>> gradients.weights[0].shape, gradients.inputs.shape
-        ((3, 2), (1, 2))
-        """
+        """What `value_and_grad` does with arguments that the core cannot take as they are."""
         from .derivatives import value_and_grad
 
         return value_and_grad(self, x, y, loss, sample_weight)
@@ -499,3 +423,6 @@ class MLP(Topology):
         from .explain import explain
 
         return explain(self, loss, format)
+
+
+_core.register(NAMED, Gradients)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ._checks import received
-from ._core import default_n_threads
+from ._core import GradientArrays, default_n_threads
 from ._validation import as_flat, as_network, as_rows
 from .topology import layer_views
 
@@ -154,7 +154,7 @@ class Trace:
         return f"Trace(n_samples={self.n_samples}, net={self.net!r})"
 
 
-class Gradients:
+class Gradients(GradientArrays):
     """Gradients of a loss, of the shapes of what they are gradients of.
 
     Attributes
@@ -177,14 +177,7 @@ class Gradients:
     ((13,), (3, 2), (1, 2))
     """
 
-    __slots__ = ("_has_bias", "_sizes", "_views", "flat", "inputs")
-
-    def __init__(self, net: MLP, flat: Array, inputs: Array) -> None:
-        self.flat = flat
-        self.inputs = inputs
-        self._sizes = net.sizes
-        self._has_bias = net.has_bias
-        self._views: tuple[tuple[Array, ...], tuple[Array | None, ...]] | None = None
+    __slots__ = ()
 
     @property
     def weights(self) -> tuple[Array, ...]:
@@ -202,6 +195,9 @@ class Gradients:
             self._views = layer_views(self.flat, self._sizes, self._has_bias)
         return self._views
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _emptied, (type(self),), self.__getstate__()
+
     def __getstate__(self) -> tuple[Any, ...]:
         return self.flat, self.inputs, self._sizes, self._has_bias
 
@@ -211,6 +207,11 @@ class Gradients:
 
     def __repr__(self) -> str:
         return f"Gradients(flat {self.flat.shape}, inputs {self.inputs.shape})"
+
+
+def _emptied(cls: type[Gradients]) -> Gradients:
+    """Gradients before their state is set, for copies and pickles."""
+    return cls.__new__(cls)
 
 
 def as_trace(net: MLP, trace: Any) -> Trace:

@@ -146,20 +146,26 @@ static void weight_task(void *context, size_t task, size_t worker) {
     weight_region *region = context;
     mlp_workspace *w = region->workspace;
     const mlp_kernels *kernels = w->needs.kernels;
-    const size_t l = task / region->n_pieces, piece = task % region->n_pieces;
+    /* Whole layers, or pieces: without threads there is no division, which a tiny step would feel. */
+    const int whole = region->n_pieces == 1;
+    const size_t l = whole ? task : task / region->n_pieces;
+    const size_t piece = whole ? 0 : task % region->n_pieces;
     const mlp_layer_shape *layer = &w->network->layers[l];
-    const size_t n_tiles = mlp_quotient_up(layer->n_inputs, kernels->tile_rows);
-    const size_t begin_tile = piece * n_tiles / region->n_pieces;
-    const size_t end_tile = (piece + 1) * n_tiles / region->n_pieces;
+    size_t begin = 0, end = layer->n_inputs;
+    if (!whole) {
+        const size_t n_tiles = mlp_quotient_up(layer->n_inputs, kernels->tile_rows);
+        const size_t begin_tile = piece * n_tiles / region->n_pieces;
+        const size_t end_tile = (piece + 1) * n_tiles / region->n_pieces;
+        begin = mlp_smaller(begin_tile * kernels->tile_rows, layer->n_inputs);
+        end = mlp_smaller(end_tile * kernels->tile_rows, layer->n_inputs);
+    }
     const void *delta = w->layers[l].grad_pre_activation;
     const size_t stride = w->layers[l].grad_stride;
     int finite = kernels->linear_backward_weight(
         &w->linears[l], region->n_rows, l > 0 ? w->layers[l - 1].output : region->x,
-        l > 0 ? w->layers[l - 1].stride : region->x_stride, delta, stride,
-        mlp_smaller(begin_tile * kernels->tile_rows, layer->n_inputs),
-        mlp_smaller(end_tile * kernels->tile_rows, layer->n_inputs), region->accumulate,
-        mlp_at(kernels, region->gradients, layer->weight_offset), region->update,
-        mlp_at(kernels, region->parameters, layer->weight_offset),
+        l > 0 ? w->layers[l - 1].stride : region->x_stride, delta, stride, begin, end,
+        region->accumulate, mlp_at(kernels, region->gradients, layer->weight_offset),
+        region->update, mlp_at(kernels, region->parameters, layer->weight_offset),
         (unsigned char *)w->scratch + worker * w->scratch_bytes);
     if (piece == 0 && w->network->has_bias) {
         void *grad_bias = mlp_at(kernels, region->gradients, layer->bias_offset);

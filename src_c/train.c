@@ -49,6 +49,32 @@ mlp_status mlp_train_step(mlp_workspace *w, void *parameters, const mlp_batch *b
     return run_step(w, &pass, parameters, optimizer, value);
 }
 
+/* Rows order[0 .. n) of `from`, each of n_bytes, at every `stride` bytes of `to`. A short row is
+ * copied as two halves that may overlap: calls of memcpy would be a tenth of a tiny step. */
+static void gather_rows(const int64_t *order, size_t n, size_t n_bytes, const void *from, void *to,
+                        size_t stride) {
+    const unsigned char *source = from;
+    unsigned char *target = to;
+    for (size_t i = 0; i < n; i++) {
+        const unsigned char *row = source + (size_t)order[i] * n_bytes;
+        unsigned char *copy = target + i * stride;
+        if (n_bytes > 64) {
+            memcpy(copy, row, n_bytes);
+        } else if (n_bytes >= 32) {
+            memcpy(copy, row, 32);
+            memcpy(copy + n_bytes - 32, row + n_bytes - 32, 32);
+        } else if (n_bytes >= 16) {
+            memcpy(copy, row, 16);
+            memcpy(copy + n_bytes - 16, row + n_bytes - 16, 16);
+        } else if (n_bytes >= 8) {
+            memcpy(copy, row, 8);
+            memcpy(copy + n_bytes - 8, row + n_bytes - 8, 8);
+        } else {
+            memcpy(copy, row, 4); /* one float */
+        }
+    }
+}
+
 /* Rows order[0 .. n) of data, copied side by side; those of x at mlp_pitch. */
 static mlp_batch gather(mlp_workspace *w, const mlp_batch *data, const int64_t *order, size_t n) {
     const mlp_network *net = w->network;
@@ -62,17 +88,15 @@ static mlp_batch gather(mlp_workspace *w, const mlp_batch *data, const int64_t *
         .class_index = data->class_index == NULL ? NULL : w->gathered_class_index,
         .sample_weight = data->sample_weight == NULL ? NULL : w->gathered_weight,
     };
-    for (size_t i = 0; i < n; i++) {
-        const mlp_batch row =
-            mlp_batch_rows(kernels, data, (size_t)order[i], 1, n_inputs, n_outputs);
-        memcpy(mlp_at(kernels, w->gathered_x, i * pitch), row.x, n_inputs * kernels->real_bytes);
-        if (row.target != NULL)
-            memcpy(mlp_at(kernels, w->gathered_target, i * n_outputs), row.target,
-                   n_outputs * kernels->real_bytes);
-        if (row.class_index != NULL) w->gathered_class_index[i] = *row.class_index;
-        if (row.sample_weight != NULL)
-            memcpy(mlp_at(kernels, w->gathered_weight, i), row.sample_weight, kernels->real_bytes);
-    }
+    const size_t real = kernels->real_bytes, target_bytes = n_outputs * real;
+    gather_rows(order, n, n_inputs * real, data->x, w->gathered_x, pitch * real);
+    if (data->target != NULL)
+        gather_rows(order, n, target_bytes, data->target, w->gathered_target, target_bytes);
+    if (data->class_index != NULL)
+        gather_rows(order, n, sizeof(int64_t), data->class_index, w->gathered_class_index,
+                    sizeof(int64_t));
+    if (data->sample_weight != NULL)
+        gather_rows(order, n, real, data->sample_weight, w->gathered_weight, real);
     return batch;
 }
 

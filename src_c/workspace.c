@@ -162,6 +162,10 @@ size_t mlp_useful_threads(size_t n_threads, size_t work) {
 size_t mlp_strip_rows(const mlp_network *network, const mlp_kernels *kernels, size_t reals_per_row,
                       size_t n_rows, size_t n_threads) {
     if (n_rows == 0) return 1;
+    /* Divisions are a twentieth of a tiny step: none where one strip will do. */
+    if (n_threads == 1 && n_rows <= MLP_BLOCK_ROWS &&
+        n_rows * reals_per_row * kernels->real_bytes <= MLP_STRIP_BYTES)
+        return n_rows;
     const size_t fit = MLP_STRIP_BYTES / (reals_per_row * kernels->real_bytes);
     const size_t n_tiles = fit / kernels->tile_rows < 2 ? 2 : fit / kernels->tile_rows;
     size_t most = mlp_smaller(n_tiles * kernels->tile_rows, MLP_BLOCK_ROWS);

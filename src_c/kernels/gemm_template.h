@@ -151,19 +151,19 @@ MLP_INLINE void MLP_REAL(tile_multiply)(const MLP_REAL(tiles) * t, const mlp_rea
 /* The tile, a gradient, becomes the parameters that it leads to, and c what they were. All are read
  * before one is written: narrow rows lie so close that a load would have to wait for the store
  * before it. */
-MLP_INLINE void MLP_REAL(tile_update)(const mlp_optimizer *optimizer, const mlp_real *parameters,
-                                      mlp_real *c, size_t stride, mlp_vec *found, const size_t rows,
-                                      const size_t vecs, mlp_tail tail,
-                                      mlp_vec acc[MLP_TILE_ROWS][MLP_TILE_VECS]) {
+MLP_INLINE void MLP_REAL(tile_update)(const mlp_sgd_constants *constants,
+                                      const mlp_real *parameters, mlp_real *c, size_t stride,
+                                      mlp_vec *found, const size_t rows, const size_t vecs,
+                                      mlp_tail tail, mlp_vec acc[MLP_TILE_ROWS][MLP_TILE_VECS]) {
     MLP_UNROLL
     for (size_t i = 0; i < rows; i++) {
         MLP_UNROLL
         for (size_t v = 0; v < vecs; v++) {
             const size_t at = i * stride + v * MLP_LANES;
-            mlp_vec *note = &found[(i * vecs + v) % MLP_UPDATE_VECS];
+            mlp_vec *note = &found[(i * vecs + v) % MLP_NOTES];
             const mlp_vec before =
                 v + 1 < vecs ? v_load(parameters + at) : v_load_tail(parameters + at, tail);
-            acc[i][v] = MLP_REAL(sgd_update)(optimizer, before, acc[i][v], NULL);
+            acc[i][v] = MLP_REAL(sgd_update)(constants, before, acc[i][v], NULL);
             *note = MLP_REAL(note_not_finite)(acc[i][v], *note);
             if (v + 1 < vecs)
                 v_store(c + at, before);
@@ -229,9 +229,11 @@ MLP_INLINE int MLP_REAL(tiles_run)(const MLP_REAL(tiles) * t, const size_t rows,
     mlp_real *c = t->c, *output = t->output, *derivative = t->derivative;
     mlp_real *parameters = t->parameters;
     const char *fetch = t->fetch;
-    mlp_vec found[MLP_UPDATE_VECS];
+    mlp_sgd_constants constants;
+    if (a_is_columns && parameters != NULL) constants = MLP_REAL(sgd_constants_of)(t->update);
+    mlp_vec found[MLP_NOTES];
     MLP_UNROLL
-    for (size_t i = 0; i < MLP_UPDATE_VECS; i++)
+    for (size_t i = 0; i < MLP_NOTES; i++)
         found[i] = v_zero();
     for (size_t tile = 0; tile < t->n_tiles; tile++) {
         mlp_vec acc[MLP_TILE_ROWS][MLP_TILE_VECS];
@@ -245,7 +247,7 @@ MLP_INLINE int MLP_REAL(tiles_run)(const MLP_REAL(tiles) * t, const size_t rows,
         MLP_REAL(tile_multiply)(t, a, c, rows, vecs, a_is_columns, tail, &fetch, acc);
         mlp_real *to = c;
         if (a_is_columns && parameters != NULL) {
-            MLP_REAL(tile_update)(t->update, parameters, c, t->c_stride, found, rows, vecs, tail,
+            MLP_REAL(tile_update)(&constants, parameters, c, t->c_stride, found, rows, vecs, tail,
                                   acc);
             to = parameters;
             parameters += c_step;
@@ -268,7 +270,7 @@ MLP_INLINE int MLP_REAL(tiles_run)(const MLP_REAL(tiles) * t, const size_t rows,
         c += c_step;
         if (factor != NULL) factor += rows * t->factor_stride;
     }
-    return !a_is_columns || MLP_REAL(found_none)(found, MLP_UPDATE_VECS);
+    return !a_is_columns || MLP_REAL(found_none)(found);
 }
 
 /* Every tile of up to MLP_TILE_ROWS x MLP_TILE_VECS as a function of its own, so that the counts

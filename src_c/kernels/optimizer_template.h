@@ -13,16 +13,25 @@
  * PyTorch's form of momentum (Sutskever et al. 2013, with the learning rate outside of the
  * velocity) and of Nesterov's. The velocity starts at zero, so that the first one is g.
  */
-MLP_INLINE mlp_vec MLP_REAL(sgd_update)(const mlp_optimizer *optimizer, mlp_vec p, mlp_vec g,
+#define mlp_sgd_constants MLP_REAL(sgd_constants)
+typedef struct mlp_sgd_constants {
+    mlp_vec learning_rate, weight_decay, momentum;
+    int nesterov;
+} mlp_sgd_constants;
+
+MLP_INLINE mlp_vec MLP_REAL(sgd_update)(const mlp_sgd_constants *c, mlp_vec p, mlp_vec g,
                                         mlp_vec *velocity) {
-    const mlp_vec momentum = v_set1((mlp_real)optimizer->momentum);
-    g = v_fma(v_set1((mlp_real)optimizer->weight_decay), p, g);
+    g = v_fma(c->weight_decay, p, g);
     if (velocity != NULL) {
-        *velocity = v_fma(momentum, *velocity, g);
-        g = optimizer->nesterov ? v_fma(momentum, *velocity, g) : *velocity;
+        *velocity = v_fma(c->momentum, *velocity, g);
+        g = c->nesterov ? v_fma(c->momentum, *velocity, g) : *velocity;
     }
-    return v_fnma(v_set1((mlp_real)optimizer->learning_rate), g, p);
+    return v_fnma(c->learning_rate, g, p);
 }
+
+/* What is not finite is noted in so many registers in turn, or each note would wait for the one
+ * before it. */
+#define MLP_NOTES 4
 
 /* 0 where x is finite, NaN elsewhere, added to what was found so far. */
 MLP_INLINE mlp_vec MLP_REAL(note_not_finite)(mlp_vec x, mlp_vec found) {
@@ -36,17 +45,10 @@ MLP_INLINE mlp_vec MLP_REAL(note_tail_not_finite)(mlp_vec x, mlp_tail tail, mlp_
     return MLP_REAL(note_not_finite)(v_load_tail(lanes, tail), found);
 }
 
-/* Registers of a step of the loops below: one after the other, their notes would wait for each
- * other. */
-#ifndef MLP_UPDATE_VECS
-#define MLP_UPDATE_VECS 4
-#endif
-
-MLP_INLINE int MLP_REAL(found_none)(const mlp_vec *found, size_t n_found) {
+MLP_INLINE int MLP_REAL(found_none)(const mlp_vec *found) {
     mlp_real lanes[MLP_LANES];
     mlp_vec all = found[0];
-    MLP_UNROLL
-    for (size_t i = 1; i < n_found; i++)
+    for (size_t i = 1; i < MLP_NOTES; i++)
         all = v_add(all, found[i]);
     v_store(lanes, all);
     int none = 1;
@@ -56,17 +58,15 @@ MLP_INLINE int MLP_REAL(found_none)(const mlp_vec *found, size_t n_found) {
 }
 
 /* LANES parameters, or those of a tail. */
-MLP_INLINE mlp_vec MLP_REAL(sgd_lanes)(const mlp_optimizer *optimizer, int store, int whole,
+MLP_INLINE mlp_vec MLP_REAL(sgd_lanes)(const mlp_sgd_constants *c, int store, int whole,
                                        mlp_tail tail, mlp_real *p, const mlp_real *g,
                                        mlp_real *velocity, mlp_vec found) {
     mlp_vec v = v_zero();
     if (velocity != NULL) v = whole ? v_load(velocity) : v_load_tail(velocity, tail);
-    const mlp_vec updated = MLP_REAL(sgd_update)(
-        optimizer, whole ? v_load(p) : v_load_tail(p, tail),
-        whole ? v_load(g) : v_load_tail(g, tail), velocity != NULL ? &v : NULL);
-    if (!store)
-        return whole ? MLP_REAL(note_not_finite)(updated, found)
-                     : MLP_REAL(note_tail_not_finite)(updated, tail, found);
+    const mlp_vec updated = MLP_REAL(sgd_update)(c, whole ? v_load(p) : v_load_tail(p, tail),
+                                                 whole ? v_load(g) : v_load_tail(g, tail),
+                                                 velocity != NULL ? &v : NULL);
+    if (!store) return MLP_REAL(note_not_finite)(updated, found); /* beyond a tail: 0 */
     if (whole)
         v_store(p, updated);
     else
@@ -79,51 +79,67 @@ MLP_INLINE mlp_vec MLP_REAL(sgd_lanes)(const mlp_optimizer *optimizer, int store
     return found;
 }
 
-MLP_INLINE int MLP_REAL(sgd_pass)(const mlp_optimizer *optimizer, int store, size_t n, mlp_real *p,
+MLP_INLINE int MLP_REAL(sgd_pass)(const mlp_sgd_constants *c, int store, size_t n, mlp_real *p,
                                   const mlp_real *g, mlp_real *velocity) {
-    mlp_vec found[MLP_UPDATE_VECS];
+    mlp_vec found[MLP_NOTES];
+    for (size_t i = 0; i < MLP_NOTES; i++)
+        found[i] = v_zero();
     mlp_tail tail = v_tail(MLP_LANES);
     size_t j = 0;
-    MLP_UNROLL
-    for (size_t i = 0; i < MLP_UPDATE_VECS; i++)
-        found[i] = v_zero();
-    for (; j + MLP_UPDATE_VECS * MLP_LANES <= n; j += MLP_UPDATE_VECS * MLP_LANES) {
-        MLP_UNROLL
-        for (size_t i = 0; i < MLP_UPDATE_VECS; i++) {
-            const size_t at = j + i * MLP_LANES;
-            found[i] = MLP_REAL(sgd_lanes)(optimizer, store, 1, tail, p + at, g + at,
-                                           velocity != NULL ? velocity + at : NULL, found[i]);
+    for (; j + MLP_NOTES * MLP_LANES <= n; j += MLP_NOTES * MLP_LANES)
+        for (size_t i = 0; i < MLP_NOTES; i++) {
+            const size_t k = j + i * MLP_LANES;
+            found[i] = MLP_REAL(sgd_lanes)(c, store, 1, tail, p + k, g + k,
+                                           velocity != NULL ? velocity + k : NULL, found[i]);
         }
-    }
-    for (; j < n; j += MLP_LANES) {
-        tail = v_tail(n - j < MLP_LANES ? n - j : MLP_LANES);
-        found[0] = MLP_REAL(sgd_lanes)(optimizer, store, 0, tail, p + j, g + j,
+    for (; j + MLP_LANES <= n; j += MLP_LANES)
+        found[0] = MLP_REAL(sgd_lanes)(c, store, 1, tail, p + j, g + j,
+                                       velocity != NULL ? velocity + j : NULL, found[0]);
+    if (j < n) {
+        tail = v_tail(n - j);
+        found[0] = MLP_REAL(sgd_lanes)(c, store, 0, tail, p + j, g + j,
                                        velocity != NULL ? velocity + j : NULL, found[0]);
     }
-    return MLP_REAL(found_none)(found, MLP_UPDATE_VECS);
+    return store || MLP_REAL(found_none)(found);
+}
+
+MLP_INLINE mlp_sgd_constants MLP_REAL(sgd_constants_of)(const mlp_optimizer *optimizer) {
+    return (mlp_sgd_constants){
+        .learning_rate = v_set1((mlp_real)optimizer->learning_rate),
+        .weight_decay = v_set1((mlp_real)optimizer->weight_decay),
+        .momentum = v_set1((mlp_real)optimizer->momentum),
+        .nesterov = optimizer->nesterov,
+    };
 }
 
 static int MLP_REAL(sgd_step)(const mlp_optimizer *optimizer, int store, size_t n, void *parameters,
                               const void *gradients, void *velocity) {
-    return store ? MLP_REAL(sgd_pass)(optimizer, 1, n, parameters, gradients, velocity)
-                 : MLP_REAL(sgd_pass)(optimizer, 0, n, parameters, gradients, velocity);
+    const mlp_sgd_constants constants = MLP_REAL(sgd_constants_of)(optimizer);
+    if (velocity == NULL)
+        return store ? MLP_REAL(sgd_pass)(&constants, 1, n, parameters, gradients, NULL)
+                     : MLP_REAL(sgd_pass)(&constants, 0, n, parameters, gradients, NULL);
+    return store ? MLP_REAL(sgd_pass)(&constants, 1, n, parameters, gradients, velocity)
+                 : MLP_REAL(sgd_pass)(&constants, 0, n, parameters, gradients, velocity);
 }
 
 /* Plain SGD with a way back: the gradients give way to the parameters as they were. */
 static int MLP_REAL(sgd_exchange)(const mlp_optimizer *optimizer, size_t n, void *parameters,
                                   void *gradients) {
+    const mlp_sgd_constants constants = MLP_REAL(sgd_constants_of)(optimizer);
     mlp_real *p = parameters, *g = gradients;
-    mlp_vec found = v_zero();
+    mlp_vec found[MLP_NOTES];
+    for (size_t i = 0; i < MLP_NOTES; i++)
+        found[i] = v_zero();
     for (size_t j = 0; j < n; j += MLP_LANES) {
         const mlp_tail tail = v_tail(n - j < MLP_LANES ? n - j : MLP_LANES);
         const mlp_vec before = v_load_tail(p + j, tail);
         const mlp_vec updated =
-            MLP_REAL(sgd_update)(optimizer, before, v_load_tail(g + j, tail), NULL);
-        found = MLP_REAL(note_tail_not_finite)(updated, tail, found);
+            MLP_REAL(sgd_update)(&constants, before, v_load_tail(g + j, tail), NULL);
+        found[0] = MLP_REAL(note_tail_not_finite)(updated, tail, found[0]);
         v_store_tail(p + j, tail, updated);
         v_store_tail(g + j, tail, before);
     }
-    return MLP_REAL(found_none)(&found, 1);
+    return MLP_REAL(found_none)(found);
 }
 
 /*
@@ -140,40 +156,46 @@ static int MLP_REAL(sgd_exchange)(const mlp_optimizer *optimizer, size_t n, void
 typedef struct mlp_adam_constants {
     mlp_vec decay; /* Adam: weight_decay. AdamW: what is left of p */
     mlp_vec beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon, step_size, root_correction;
+    mlp_vec twice_longest; /* 2 max(step_size, 1) / epsilon: see adam_surely_finite */
 } mlp_adam_constants;
 
-MLP_INLINE mlp_vec MLP_REAL(adam_update)(const mlp_adam_constants *c, int decoupled, mlp_vec p,
-                                         mlp_vec g, mlp_vec *m, mlp_vec *v) {
+MLP_INLINE void MLP_REAL(adam_moments)(const mlp_adam_constants *c, int decoupled, mlp_vec *p,
+                                       mlp_vec g, mlp_vec *m, mlp_vec *v) {
     if (decoupled)
-        p = v_mul(p, c->decay);
+        *p = v_mul(*p, c->decay);
     else
-        g = v_fma(c->decay, p, g);
+        g = v_fma(c->decay, *p, g);
     *m = v_fma(c->beta1, *m, v_mul(c->one_minus_beta1, g));
     *v = v_fma(c->beta2, *v, v_mul(v_mul(c->one_minus_beta2, g), g));
-    const mlp_vec root = v_fma(v_sqrt(*v), c->root_correction, c->epsilon);
-    return v_fnma(c->step_size, v_div(*m, root), p);
+}
+
+MLP_INLINE mlp_vec MLP_REAL(adam_update)(const mlp_adam_constants *c, mlp_vec p, mlp_vec m,
+                                         mlp_vec v) {
+    const mlp_vec root = v_fma(v_sqrt(v), c->root_correction, c->epsilon);
+    return v_fnma(c->step_size, v_div(m, root), p);
 }
 
 MLP_INLINE mlp_vec MLP_REAL(adam_lanes)(const mlp_adam_constants *c, int decoupled, int store,
-                                        int whole, mlp_tail tail, mlp_real *p, const mlp_real *g,
-                                        mlp_real *first, mlp_real *second, mlp_vec found) {
+                                        int whole, mlp_tail tail, mlp_real *parameters,
+                                        const mlp_real *g, mlp_real *first, mlp_real *second,
+                                        mlp_vec found) {
+    mlp_vec p = whole ? v_load(parameters) : v_load_tail(parameters, tail);
     mlp_vec m = whole ? v_load(first) : v_load_tail(first, tail);
     mlp_vec v = whole ? v_load(second) : v_load_tail(second, tail);
-    const mlp_vec updated =
-        MLP_REAL(adam_update)(c, decoupled, whole ? v_load(p) : v_load_tail(p, tail),
-                              whole ? v_load(g) : v_load_tail(g, tail), &m, &v);
+    MLP_REAL(adam_moments)(c, decoupled, &p, whole ? v_load(g) : v_load_tail(g, tail), &m, &v);
+    p = MLP_REAL(adam_update)(c, p, m, v);
     if (!store) {
         found = whole ? MLP_REAL(note_not_finite)(v, found)
                       : MLP_REAL(note_tail_not_finite)(v, tail, found);
-        return whole ? MLP_REAL(note_not_finite)(updated, found)
-                     : MLP_REAL(note_tail_not_finite)(updated, tail, found);
+        return whole ? MLP_REAL(note_not_finite)(p, found)
+                     : MLP_REAL(note_tail_not_finite)(p, tail, found);
     }
     if (whole) {
-        v_store(p, updated);
+        v_store(parameters, p);
         v_store(first, m);
         v_store(second, v);
     } else {
-        v_store_tail(p, tail, updated);
+        v_store_tail(parameters, tail, p);
         v_store_tail(first, tail, m);
         v_store_tail(second, tail, v);
     }
@@ -183,26 +205,58 @@ MLP_INLINE mlp_vec MLP_REAL(adam_lanes)(const mlp_adam_constants *c, int decoupl
 MLP_INLINE int MLP_REAL(adam_pass)(const mlp_adam_constants *c, int decoupled, int store, size_t n,
                                    mlp_real *p, const mlp_real *g, mlp_real *first,
                                    mlp_real *second) {
-    mlp_vec found[MLP_UPDATE_VECS];
+    mlp_vec found[MLP_NOTES];
+    for (size_t i = 0; i < MLP_NOTES; i++)
+        found[i] = v_zero();
     mlp_tail tail = v_tail(MLP_LANES);
     size_t j = 0;
-    MLP_UNROLL
-    for (size_t i = 0; i < MLP_UPDATE_VECS; i++)
-        found[i] = v_zero();
-    for (; j + MLP_UPDATE_VECS * MLP_LANES <= n; j += MLP_UPDATE_VECS * MLP_LANES) {
-        MLP_UNROLL
-        for (size_t i = 0; i < MLP_UPDATE_VECS; i++) {
-            const size_t at = j + i * MLP_LANES;
-            found[i] = MLP_REAL(adam_lanes)(c, decoupled, store, 1, tail, p + at, g + at,
-                                            first + at, second + at, found[i]);
-        }
-    }
-    for (; j < n; j += MLP_LANES) {
-        tail = v_tail(n - j < MLP_LANES ? n - j : MLP_LANES);
+    for (; j + MLP_LANES <= n; j += MLP_LANES)
+        found[0] = MLP_REAL(adam_lanes)(c, decoupled, store, 1, tail, p + j, g + j, first + j,
+                                        second + j, found[0]);
+    if (j < n) {
+        tail = v_tail(n - j);
         found[0] = MLP_REAL(adam_lanes)(c, decoupled, store, 0, tail, p + j, g + j, first + j,
                                         second + j, found[0]);
     }
-    return MLP_REAL(found_none)(found, MLP_UPDATE_VECS);
+    return store || MLP_REAL(found_none)(found);
+}
+
+/* Notes what is not finite of v >= 0 and of 2 |p| + twice_longest |m|. */
+MLP_INLINE mlp_vec MLP_REAL(adam_note)(const mlp_adam_constants *c, int decoupled, mlp_vec p,
+                                       mlp_vec g, mlp_vec m, mlp_vec v, mlp_vec found) {
+    MLP_REAL(adam_moments)(c, decoupled, &p, g, &m, &v);
+    const mlp_vec length = v_abs(p);
+    found =
+        MLP_REAL(note_not_finite)(v_fma(c->twice_longest, v_abs(m), v_add(length, length)), found);
+    return v_select(v_le(v_zero(), v), MLP_REAL(note_not_finite)(v, found), v_set1(MLP_C(NAN)));
+}
+
+/*
+ * Whether the update is sure to be finite, found without its root and its division, which take most
+ * of its time. The root is at least epsilon, since v >= 0; so if 2 |p| + 2 max(step_size, 1) |m| /
+ * epsilon is finite, neither m / root nor the step overflows, and p moves by less than half of the
+ * largest number from less than half of it. 0 decides nothing.
+ */
+MLP_INLINE int MLP_REAL(adam_surely_finite)(const mlp_adam_constants *c, int decoupled, size_t n,
+                                            const mlp_real *p, const mlp_real *g,
+                                            const mlp_real *first, const mlp_real *second) {
+    mlp_vec found[MLP_NOTES];
+    for (size_t i = 0; i < MLP_NOTES; i++)
+        found[i] = v_zero();
+    size_t j = 0;
+    for (; j + MLP_NOTES * MLP_LANES <= n; j += MLP_NOTES * MLP_LANES)
+        for (size_t i = 0; i < MLP_NOTES; i++) {
+            const size_t k = j + i * MLP_LANES;
+            found[i] = MLP_REAL(adam_note)(c, decoupled, v_load(p + k), v_load(g + k),
+                                           v_load(first + k), v_load(second + k), found[i]);
+        }
+    for (; j < n; j += MLP_LANES) {
+        const mlp_tail tail = v_tail(n - j < MLP_LANES ? n - j : MLP_LANES);
+        found[0] = MLP_REAL(adam_note)(c, decoupled, v_load_tail(p + j, tail),
+                                       v_load_tail(g + j, tail), v_load_tail(first + j, tail),
+                                       v_load_tail(second + j, tail), found[0]);
+    }
+    return MLP_REAL(found_none)(found);
 }
 
 static int MLP_REAL(adam_step)(const mlp_optimizer *optimizer, double step_size,
@@ -211,6 +265,7 @@ static int MLP_REAL(adam_step)(const mlp_optimizer *optimizer, double step_size,
     const int decoupled = optimizer->kind == MLP_ADAMW;
     const double decay = decoupled ? 1.0 - optimizer->learning_rate * optimizer->weight_decay
                                    : optimizer->weight_decay;
+    const double longest = (step_size > 1.0 ? step_size : 1.0) / optimizer->epsilon;
     const mlp_adam_constants constants = {
         .decay = v_set1((mlp_real)decay),
         .beta1 = v_set1((mlp_real)optimizer->beta1),
@@ -220,9 +275,13 @@ static int MLP_REAL(adam_step)(const mlp_optimizer *optimizer, double step_size,
         .epsilon = v_set1((mlp_real)optimizer->epsilon),
         .step_size = v_set1((mlp_real)step_size),
         .root_correction = v_set1((mlp_real)root_correction),
+        .twice_longest = v_set1((mlp_real)(2.0 * longest)),
     };
-    return store ? MLP_REAL(adam_pass)(&constants, decoupled, 1, n, parameters, gradients,
-                                       first_moment, second_moment)
-                 : MLP_REAL(adam_pass)(&constants, decoupled, 0, n, parameters, gradients,
-                                       first_moment, second_moment);
+    if (store)
+        return MLP_REAL(adam_pass)(&constants, decoupled, 1, n, parameters, gradients, first_moment,
+                                   second_moment);
+    return MLP_REAL(adam_surely_finite)(&constants, decoupled, n, parameters, gradients,
+                                        first_moment, second_moment) ||
+           MLP_REAL(adam_pass)(&constants, decoupled, 0, n, parameters, gradients, first_moment,
+                               second_moment);
 }

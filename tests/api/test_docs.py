@@ -20,7 +20,7 @@ MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(mlpcore.__path__, "mlpcore.")
     # The reference has a test of its own.
-    if not module.name.startswith(("mlpcore._core", "mlpcore.__main__", "mlpcore.reference"))
+    if not module.name.startswith(("mlpcore.__main__", "mlpcore.reference"))
 )
 
 
@@ -93,13 +93,14 @@ def test_files_that_a_page_links_to_exist(path):
 def test_sources_that_a_page_names_exist(path):
     folders = ("benchmarks", "docs", "examples", "mlpcore", "src_c", "tests")
     sources = [page_id(file) for folder in folders for file in (ROOT / folder).rglob("*.*")]
-    for name in re.findall(r"[\w/]+\.(?:pyx?|[ch])\b", path.read_text(encoding="utf-8")):
+    for name in re.findall(r"[\w/]+\.(?:pyx?|pxi|[ch])\b", path.read_text(encoding="utf-8")):
         assert any(source == name or source.endswith(f"/{name}") for source in sources), name
 
 
 def test_the_map_of_the_house_has_every_module():
-    named = re.findall(r"[\w/]+\.pyx?\b", (ROOT / "README.md").read_text(encoding="utf-8"))
+    named = re.findall(r"[\w/]+\.(?:pyx?|pxi)\b", (ROOT / "README.md").read_text(encoding="utf-8"))
     modules = {file.name for file in (ROOT / "mlpcore").glob("*.py*")} - {"__init__.py", "py.typed"}
+    modules |= {file.name for file in (ROOT / "mlpcore/binding").iterdir()}
     assert modules - set(named) == {"_core.pyi"}
 
 

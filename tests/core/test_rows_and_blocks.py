@@ -79,6 +79,21 @@ def test_an_epoch_is_its_mini_batches(dtype, shuffle, as_classes):
     assert total == pytest.approx(sum(values), rel=1e-14)
 
 
+# Rows of 4 to 160 bytes: short ones are copied otherwise than long ones.
+@pytest.mark.parametrize("n_columns", [*range(1, 18), 20])
+def test_rows_of_any_length_are_gathered_whole(dtype, n_columns):
+    rng = np.random.default_rng(n_columns)
+    net = mlpcore.MLP([n_columns, n_columns], dtype=dtype, seed=0)
+    in_order = net.copy()
+    x, y = rng.normal(size=(2, 31, n_columns)).astype(dtype)
+    order = _core.permutation(1, 2, 31)
+    kernel = mlpcore.losses.as_loss(net, "mse")
+    got = net._train_epoch(x, y, None, order, 8, kernel, mlpcore.SGD(0.1), 1)
+    want = in_order._train_epoch(x[order], y[order], None, None, 8, kernel, mlpcore.SGD(0.1), 1)
+    assert got == want
+    assert np.array_equal(net.parameters, in_order.parameters)
+
+
 def test_a_row_of_weight_zero_does_not_count(dtype):
     net = mlpcore.MLP([2, 3, 2], ["tanh", "identity"], dtype=dtype, seed=0)
     x, y = np.ones((3, 2), dtype), np.ones((3, 2), dtype)

@@ -167,3 +167,35 @@ def test_a_finite_gradient_may_overflow_too(isa, dtype):
     step = optimizer_step(isa, "sgd", parameters, gradient, [None, None], {"learning_rate": 1.0}, 0)
     assert step == 0
     assert np.all(parameters == -largest)
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+@pytest.mark.parametrize(
+    ("parameter", "first", "second", "is_made"),
+    [
+        (0.6, 0.0, 0.0, True),  # far out, and not moved
+        (0.0, 1e-6, 1e-8, True),  # first / epsilon overflows, first / root does not
+        (0.0, 1e-6, 0.0, False),  # here the root is epsilon
+        (-1.0, 3e-12, 0.0, False),  # the step is finite, and leads beyond the largest number
+        (0.0, 0.0, -1e-20, False),  # no root
+        (0.0, 0.0, np.inf, False),
+        (np.nan, 0.0, 0.0, False),
+    ],
+)
+def test_adam_refuses_just_what_is_not_finite(isa, dtype, kind, parameter, first, second, is_made):
+    """Parameter and moments are given in shares of the largest number; the gradient is 0."""
+    options = {"learning_rate": 0.01, "beta1": 0.5, "beta2": 0.5, "epsilon": 1e-8}
+    largest = np.finfo(dtype).max
+    for n in (1, 16, 64, 77):
+        for place in {0, n // 2, n - 1}:
+            arrays = [guarded(np.ones(n, dtype)) for _ in range(3)]
+            for array, share in zip(arrays, (parameter, first, second), strict=True):
+                array[place] = dtype(share) * largest
+            before = [array.copy() for array in arrays]
+            gradient = guarded(np.zeros(n, dtype))
+            step = optimizer_step(isa, kind, arrays[0], gradient, arrays[1:], options, 1000)
+            assert step == 1000 + is_made
+            for array, was in zip(arrays, before, strict=True):
+                assert np.isfinite(array).all() if is_made else array.tobytes() == was.tobytes()

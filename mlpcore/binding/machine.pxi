@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# The room of the machine: instruction set, threads, caches, signals, memory for tests.
+
+import atexit
+import os
+
+from mlpcore._mlpcore_h cimport *
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
+
+MAX_THREADS = MLP_PARALLEL_MAX
+
+cdef size_t default_threads = 1
+
+
+cdef int poll_signals(void *context) noexcept with gil:
+    """Lets Python's signal handlers run; an exception is kept for the caller to raise."""
+    try:
+        PyErr_CheckSignals()
+    except BaseException as exception:
+        (<list> context).append(exception)
+        return 1
+    return 0
+
+
+def isa():
+    return mlp_isa_name(mlp_isa_selected()).decode()
+
+
+def all_isas():
+    return tuple(mlp_isa_name(<mlp_isa> i).decode() for i in range(MLP_ISA_COUNT))
+
+
+def available_isas():
+    return tuple(
+        name for i, name in enumerate(all_isas()) if mlp_isa_available(<mlp_isa> <int> i))
+
+
+def select_isa(str name not None):
+    cdef mlp_isa chosen
+    if not mlp_isa_from_name(name.encode(), &chosen):
+        raise ValueError(
+            f"MLPCORE_ISA: expected one of {', '.join(all_isas())}, got {name!r}")
+    if not mlp_isa_available(chosen):
+        raise ValueError(
+            f"MLPCORE_ISA: this machine can run {', '.join(available_isas())}, got {name!r}")
+    mlp_isa_select(chosen)
+
+
+def default_n_threads():
+    return default_threads
+
+
+def set_default_n_threads(size_t n):
+    global default_threads
+    default_threads = n
+
+
+def n_workers():
+    return mlp_parallel_n_workers()
+
+
+def cache_bytes(int level):
+    return mlp_cache_bytes(level)
+
+
+def floating_point_state():
+    return mlp_cpu_floating_point_state()
+
+
+def fail_allocations_after(long n, bint once):
+    mlp_memory_fail_after(n, once)
+
+
+def live_allocations():
+    return mlp_memory_live_blocks()
+
+
+def _read_environment():
+    """`MLPCORE_ISA` and `MLPCORE_NUM_THREADS`, once, at import."""
+    name = os.environ.get("MLPCORE_ISA")
+    if name:
+        select_isa(name)
+    text = os.environ.get("MLPCORE_NUM_THREADS")
+    if not text:
+        return mlp_default_n_threads()
+    try:
+        n = int(text)
+    except ValueError:
+        n = 0
+    if not 1 <= n <= MLP_PARALLEL_MAX:
+        raise ValueError(
+            f"MLPCORE_NUM_THREADS: expected an integer from 1 to {MLP_PARALLEL_MAX}, got {text!r}")
+    return n
+
+
+default_threads = _read_environment()
+atexit.register(lambda: mlp_parallel_shutdown())
