@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest -q
 SOURCES := setup.py pyproject.toml \
            $(wildcard mlpcore/*.pyx mlpcore/*.pxd mlpcore/binding/*.pxi) \
            $(wildcard src_c/*.[ch] src_c/kernels/*.[ch])
-C_FILES  = $(shell find src_c tests tools -name '*.[ch]')
+C_FILES  = $(shell find benchmarks src_c tests tools -name '*.[ch]')
 
 .PHONY: help demo test lint bench sanitize ulp wheel clean
 .DELETE_ON_ERROR:
@@ -35,7 +35,7 @@ lint: $(VENV)/lint.stamp ## check style, types and spelling
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint mlpcore
 	$(BIN)/codespell
 
-bench: $(VENV)/bench.stamp $(VENV)/mlpcore.stamp ## measure the speed
+bench: $(VENV)/bench.stamp $(VENV)/mlpcore.stamp ## measure the speed, beside the peers that are installed
 	$(BIN)/python -m benchmarks
 
 # The interpreter is not built with the sanitizers, so their libraries have to be there before it

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How fast mlpcore is beside NumPy, on this machine: ``python -m benchmarks``."""
+"""How fast mlpcore is beside its peers, on this machine: ``python -m benchmarks``."""

@@ -1,45 +1,110 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``python -m benchmarks``: forward, gradient and training step beside NumPy."""
+"""``python -m benchmarks``: mlpcore beside its peers and beside the machine's limits."""
+
+from __future__ import annotations
 
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .cases import Case
+    from .measure import Bench, Result
 
 
-def main() -> int:
-    """Measure and print; the exit status is 0 unless a result was wrong."""
+def parse() -> argparse.Namespace:
+    from .peers import NAMES
+
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Time mlpcore beside an optimised NumPy implementation, results checked.",
+        description="Time mlpcore beside its peers and the machine's limits; results are checked.",
     )
-    parser.add_argument("--threads", type=int, default=1, help="for both (default: 1)")
-    parser.add_argument("--full", action="store_true", help="also a net of 8 million parameters")
-    output = parser.add_mutually_exclusive_group()
-    output.add_argument("--markdown", action="store_true", help="print the README's table")
-    output.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument("--full", action="store_true", help="all nets, jobs and peers")
+    parser.add_argument("--threads", type=int, default=1, help="for all of them (default: 1)")
+    parser.add_argument("--peers", help=f"some of {','.join(NAMES)}, or none")
+    parser.add_argument("--only", default="", help="what has this in its name or its sizes")
+    parser.add_argument("--sweep", action="store_true", help="instead: width, batch and depth")
+    parser.add_argument("--save", type=Path, help="also write everything to this JSON file")
     arguments = parser.parse_args()
     if arguments.threads < 1:
         parser.error(f"--threads: expected at least 1, got {arguments.threads}")
+    arguments.chosen = None
+    if arguments.peers is not None:
+        arguments.chosen = tuple(name for name in arguments.peers.split(",") if name != "none")
+        unknown = set(arguments.chosen) - set(NAMES)
+        if unknown:
+            parser.error(f"--peers: expected some of {','.join(NAMES)}, got {arguments.peers}")
+    return arguments
 
+
+def limit_threads(n_threads: int) -> None:
+    """Give every library as many threads, each in the way in which it can be told."""
     # A BLAS reads its number of threads when it is loaded, which importing NumPy does.
     if "numpy" in sys.modules:
         raise RuntimeError("NumPy was imported before its number of threads could be set")
     for name in ("OPENBLAS", "OMP", "MKL", "VECLIB", "MLPCORE"):
         suffix = "MAXIMUM_THREADS" if name == "VECLIB" else "NUM_THREADS"
-        os.environ[f"{name}_{suffix}"] = str(arguments.threads)
-    from . import report
-    from .cases import BIG_CASES, CASES
-    from .measure import measure
+        os.environ[f"{name}_{suffix}"] = str(n_threads)
+    # JAX takes as many as there are CPUs; the first one of a machine has most of the interrupts.
+    if hasattr(os, "sched_setaffinity"):
+        cpus = sorted(os.sched_getaffinity(0))
+        if len(cpus) < n_threads:
+            raise SystemExit(f"--threads: expected at most {len(cpus)} CPUs, got {n_threads}")
+        os.sched_setaffinity(0, cpus[-n_threads:])
 
-    cases = CASES + BIG_CASES if arguments.full else CASES
-    results = (result for case in cases for result in measure(case))
-    write = report.text
-    if arguments.markdown:
-        write = report.markdown
-    elif arguments.json:
-        write = report.as_json
-    for line in write(results, arguments.threads):
+
+def results(bench: Bench, full: bool, only: str) -> Iterator[Result]:
+    """All that is asked for, case by case."""
+    from .cases import ACTIVATION_CASES, CASES, ODD_CASES, SHORT_CASES
+    from .work import JOBS
+
+    def chosen(cases: list[Case]) -> list[Case]:
+        return [case for case in cases if only in case.name or only in case.net]
+
+    short_jobs = ("forward", "call", "value_and_grad", "sgd_step", "adam_epoch")
+    for case in chosen(CASES if full else SHORT_CASES):
+        yield from bench.compare(case, JOBS if full else short_jobs)
+    for case in chosen(ACTIVATION_CASES if full else ACTIVATION_CASES[:1]):
+        yield from bench.activations(case, ("forward", "sgd_step"))
+    for case in chosen(ODD_CASES):
+        yield from bench.odd(case, ("forward", "sgd_step"))
+
+
+def main() -> int:
+    """Measure and print; fails if a result is wrong."""
+    arguments = parse()
+    limit_threads(arguments.threads)
+
+    from . import peers, report, sweep
+    from .machine import Machine, facts
+    from .measure import Bench
+    from .timing import Budget, Clock
+
+    names = peers.NAMES if arguments.full else peers.SHORT_NAMES
+    names = names if arguments.chosen is None else arguments.chosen
+    classes, absent = peers.load_all(() if arguments.sweep else names)
+    machine = Machine(arguments.threads)
+    described = facts(machine)
+    described["peers"] = {peer.title: peer.version() for peer in classes.values()}
+    described["names"] = {name: peer.title for name, peer in classes.items()}
+    described["absent"] = absent
+    run = report.Run(described, machine.limits())
+    clock = Clock(machine)
+    if arguments.sweep:
+        chosen = [name for name in sweep.SWEEPS if arguments.only in name]
+        points = (point for name in chosen for point in sweep.sweep(name, clock))
+        lines = report.sweep_text(run, points)
+    else:
+        budget = Budget(9, 0.01) if arguments.full else Budget(7, 0.005)
+        bench = Bench(clock, classes, budget)
+        lines = report.text(run, results(bench, arguments.full, arguments.only))
+    for line in lines:
         print(line, flush=True)
+        if arguments.save is not None:
+            run.save(arguments.save)
     return 0
 
 

@@ -1,175 +1,170 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""First check that the rivals compute the same, then time them in turns."""
+"""The questions: each case is verified, then its jobs are timed, by mlpcore and by its peers."""
 
-import gc
-import math
-import time
-from collections.abc import Callable, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
+from .cases import ACTIVATIONS, Case, neighbour
+from .machine import LEVELS
+from .peers import load
+from .peers.base import Peer, is_epoch
+from .timing import Budget, Clock, Entry, Timing
+from .verify import TIMED_LEARNING_RATE, Expected, verify
+from .work import JOBS, flops, n_epoch_steps, n_parameters, parameter_bytes
 
-import mlpcore
-from mlpcore import reference
-
-from .cases import Array, Case
-from .rivals import MlpcoreNet, NumpyNet
-
-JOBS = ("forward", "value_and_grad", "sgd_step", "adam_step")
-RIVALS = {"mlpcore": MlpcoreNet, "numpy": NumpyNet}
-
-# float32 against the float64 reference, norm against norm. A ReLU whose rounding error takes it
-# across 0 changes the gradient by about 1 / sqrt(units). An update is a small difference of large
-# parameters, and Adam's has the size of the learning rate wherever a gradient is not exactly zero.
-VALUE_TOLERANCE = 1e-5
-GRADIENT_TOLERANCE = 0.01
-UPDATE_TOLERANCE = 0.05
-LEARNING_RATE = {"sgd_step": 0.1, "adam_step": 1e-3}
-# While they are timed, the parameters should stay where they are.
-TIMED_LEARNING_RATE = 1e-6
-
-
-class Timing(NamedTuple):
-    """Seconds per call: the median slice and the quartiles."""
-
-    lower_quartile: float
-    median: float
-    upper_quartile: float
+# Beside mlpcore and its peers, a measurement has mlpcore doing something to compare with.
+ONE_THREAD = "mlpcore, 1 thread"
+FORWARD = "mlpcore, forward"
+SGD_STEP = "mlpcore, SGD step"
+# An activation's or a size's own comparisons.
+RELU = "mlpcore, relu"
+NEIGHBOUR = "mlpcore, sizes rounded up"
 
 
 class Result(NamedTuple):
-    """One job on one case, by each rival."""
+    """One job on one case: seconds per call, or per step of an epoch, by each that did it.
 
+    `limits` has the machine's, measured in the same rounds: ``flops`` per second; ``read`` and
+    the name of a level, bytes per second; ``update``, seconds. `question` is ``peers``,
+    ``activations`` or ``odd``.
+    """
+
+    question: str
     case: Case
     job: str
+    n_threads: int
     timings: dict[str, Timing]
+    limits: dict[str, float]
+    n_disturbed: int
+    steady: bool
 
     @property
-    def ratio(self) -> float:
-        """NumPy's median time over mlpcore's: above 1, mlpcore is faster."""
-        return self.timings["numpy"].median / self.timings["mlpcore"].median
+    def seconds(self) -> float:
+        return self.timings["mlpcore"].median
 
+    @property
+    def share(self) -> float:
+        """Of the peak, with the work that the job needs."""
+        return flops(self.case, self.job) / self.seconds / self.limits["flops"]
 
-def initial_parameters(case: Case) -> Array:
-    parameters: Array = mlpcore.MLP(list(case.sizes), case.activations, seed=0).parameters.copy()
-    return parameters
-
-
-def relative_difference(actual: np.typing.ArrayLike, expected: np.typing.ArrayLike) -> float:
-    """Norm of the difference over the norm of what is expected."""
-    expected = np.asarray(expected, dtype=np.float64)
-    difference = np.linalg.norm(np.asarray(actual, dtype=np.float64) - expected)
-    return float(difference / np.linalg.norm(expected))
-
-
-def verify(case: Case) -> None:
-    """Compare every job of every rival with the reference.
-
-    Raises
-    ------
-    RuntimeError
-        If a result is further from the reference than rounding explains.
-    """
-    x, y = case.make_batch()
-    parameters = initial_parameters(case)
-    layers = reference.layers_from_flat(parameters, case.sizes, case.activations)
-    value, gradients = reference.value_and_grad(layers, x, y, case.loss)
-    stepped = {
-        "sgd_step": reference.sgd_step(parameters, gradients.flat, {}, LEARNING_RATE["sgd_step"]),
-        "adam_step": reference.adam_step(
-            parameters, gradients.flat, {}, LEARNING_RATE["adam_step"]
-        ),
-    }
-
-    def check(rival: str, what: str, difference: float, tolerance: float) -> None:
-        if not difference <= tolerance:
-            raise RuntimeError(
-                f"{case.name}, batch {case.batch_size}: {what} of {rival} differs by "
-                f"{difference:.1e} from the reference, more than {tolerance:.0e}"
-            )
-
-    for rival, make in RIVALS.items():
-        net = make(case, parameters, TIMED_LEARNING_RATE)
-        y_hat = net.forward(x)
-        expected = reference.forward(layers, x)
-        check(rival, "the output", relative_difference(y_hat, expected), VALUE_TOLERANCE)
-        actual, flat, inputs = net.value_and_grad(x, y)
-        check(rival, "the loss", relative_difference(actual, value), VALUE_TOLERANCE)
-        for what, a, b in (
-            ("the gradient", flat, gradients.flat),
-            ("dl/dx", inputs, gradients.inputs),
-        ):
-            check(rival, what, relative_difference(a, b), GRADIENT_TOLERANCE)
-        for job, (expected_parameters, _) in stepped.items():
-            net = make(case, parameters, LEARNING_RATE[job])
-            getattr(net, job)(x, y)
-            update = net.parameters - parameters
-            difference = relative_difference(update, expected_parameters - parameters)
-            check(rival, f"the update of {job}", difference, UPDATE_TOLERANCE)
-
-
-# OpenBLAS's workers spin for 2^26 cycles after a call (its THREAD_TIMEOUT), some 25 ms, on the CPUs
-# that the next rival's workers are about to need.
-PAUSE_SECONDS = 0.05
-
-
-def slices(
-    calls: dict[str, Callable[[], object]], n_rounds: int, slice_seconds: float, n_threads: int
-) -> dict[str, list[float]]:
-    """Seconds per call of each function, from slices that take turns.
-
-    Whatever slows the machine down for a moment then hits all alike. With several threads, a slice
-    begins when those of the one before are asleep, and after a call that wakes its own.
-    """
-
-    def elapsed(call: Callable[[], object], n_calls: int) -> float:
-        start = time.perf_counter()
-        for _ in repeat(None, n_calls):
-            call()
-        return time.perf_counter() - start
-
-    n_calls = {}
-    for name, call in calls.items():
-        call()
-        n_calls[name] = 1
-        while (seconds := elapsed(call, n_calls[name])) < slice_seconds / 4:
-            n_calls[name] *= 2
-        n_calls[name] = math.ceil(n_calls[name] * slice_seconds / seconds)
-
-    result: dict[str, list[float]] = {name: [] for name in calls}
-    gc.disable()
-    try:
-        for i in range(n_rounds):
-            # The one that comes first is another one each round.
-            order = list(calls) if i % 2 == 0 else list(reversed(calls))
-            for name in order:
-                if n_threads > 1:
-                    time.sleep(PAUSE_SECONDS)
-                    calls[name]()
-                result[name].append(elapsed(calls[name], n_calls[name]) / n_calls[name])
-    finally:
-        gc.enable()
-    return result
-
-
-def measure(
-    case: Case, jobs: Sequence[str] = JOBS, n_rounds: int = 7, slice_seconds: float = 0.02
-) -> list[Result]:
-    """Verify a case, then time its jobs."""
-    verify(case)
-    x, y = case.make_batch()
-    parameters = initial_parameters(case)
-    results = []
-    for job in jobs:
-        nets = {name: make(case, parameters, TIMED_LEARNING_RATE) for name, make in RIVALS.items()}
-        arguments = (x,) if job == "forward" else (x, y)
-        calls = {name: partial(getattr(net, job), *arguments) for name, net in nets.items()}
-        timed = slices(calls, n_rounds, slice_seconds, mlpcore.get_n_threads())
-        timings = {
-            name: Timing(*(float(q) for q in np.quantile(seconds, (0.25, 0.5, 0.75))))
-            for name, seconds in timed.items()
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Each peer's median time over mlpcore's: above 1, mlpcore is faster."""
+        return {
+            name: timing.median / self.seconds
+            for name, timing in self.timings.items()
+            if not name.startswith("mlpcore")
         }
-        results.append(Result(case, job, timings))
-    return results
+
+
+class Bench:
+    """Makes nets, checks them, times them."""
+
+    def __init__(self, clock: Clock, peers: dict[str, type[Peer]], budget: Budget) -> None:
+        self.clock = clock
+        self.machine = clock.machine
+        self.peers = peers
+        self.budget = budget
+
+    def compare(self, case: Case, jobs: Iterable[str] = JOBS) -> Iterator[Result]:
+        """mlpcore beside its peers."""
+        jobs = tuple(jobs)
+        expected = Expected(case)
+        able = {name: peer for name, peer in self.peers.items() if peer.can_do(case)}
+        nets = {name: peer(case, self.machine.n_threads) for name, peer in able.items()}
+        for net in nets.values():
+            verify(net, jobs, expected)
+        for job in jobs:
+            entries = {
+                name: self._entry(net, job, expected)
+                for name, net in nets.items()
+                if job in net.jobs
+            }
+            if job == "call":
+                entries[FORWARD] = self._entry(self._mlpcore(case), "forward", expected)
+            if job == "adam_step":
+                entries[SGD_STEP] = self._entry(self._mlpcore(case), "sgd_step", expected)
+            if self.machine.n_threads > 1:
+                entries[ONE_THREAD] = self._entry(self._mlpcore(case, 1), job, expected)
+            yield self._result("peers", case, job, entries, self._limits(case, job))
+
+    def activations(self, case: Case, jobs: Iterable[str]) -> Iterator[Result]:
+        """Hidden activations beside ReLU, in nets that are otherwise the same."""
+        cases = {name: case._replace(hidden_activation=name) for name in ACTIVATIONS}
+        yield from self._among(cases, jobs, "activations", RELU, cases["relu"])
+
+    def odd(self, case: Case, jobs: Iterable[str]) -> Iterator[Result]:
+        """A net beside the one with every size rounded up."""
+        yield from self._among({"odd": case}, jobs, "odd", NEIGHBOUR, neighbour(case))
+
+    def _among(
+        self, cases: dict[str, Case], jobs: Iterable[str], question: str, other: str, base: Case
+    ) -> Iterator[Result]:
+        jobs = tuple(jobs)
+        nets = {}
+        for name, case in {**cases, other: base}.items():
+            expected = Expected(case)
+            nets[name] = self._mlpcore(case), expected
+            verify(nets[name][0], jobs, expected)
+        for job in jobs:
+            for name, case in cases.items():
+                if case == base:
+                    continue
+                chosen = {"mlpcore": nets[name], other: nets[other]}
+                entries = {key: self._entry(net, job, data) for key, (net, data) in chosen.items()}
+                yield self._result(question, case, job, entries, {})
+
+    def _mlpcore(self, case: Case, n_threads: int | None = None) -> Peer:
+        return load("mlpcore")(case, self.machine.n_threads if n_threads is None else n_threads)
+
+    def _entry(self, net: Peer, job: str, expected: Expected) -> Entry:
+        case = net.case
+        data: tuple[Any, Any] = (expected.x, expected.y)
+        if is_epoch(job):
+            data = case.make_batch(n_epoch_steps(case) * case.batch_size)
+        net.reset(expected.parameters, TIMED_LEARNING_RATE)
+        call = partial(getattr(net, job), *net.prepare(job, *data))
+        return Entry(call, net.before_slice)
+
+    def _limits(self, case: Case, job: str) -> dict[str, Callable[[], float]]:
+        """What a case is held against, besides the peak."""
+        limits: dict[str, Callable[[], float]] = {}
+        if case.size_class == "row" and job == "forward":
+            n_bytes = parameter_bytes(case)
+            level = self.machine.level_of(n_bytes)
+            limits["read"] = partial(self.machine.read, n_bytes)
+            limits[level] = partial(self.machine.read, self.machine.typical_bytes(level))
+        if case.size_class == "large" and job == "adam_step":
+            # Two moments, which a step of SGD does not have.
+            limits["update"] = partial(self.machine.update, 2 * 4 * n_parameters(case))
+        return limits
+
+    def _result(
+        self,
+        question: str,
+        case: Case,
+        job: str,
+        entries: dict[str, Entry],
+        limits: dict[str, Callable[[], float]],
+    ) -> Result:
+        timed = self.clock.interleave(entries, self.budget, limits)
+        n_steps = n_epoch_steps(case) if is_epoch(job) else 1
+        timings = {name: timing.divided_by(n_steps) for name, timing in timed.timings.items()}
+        return Result(
+            question,
+            case,
+            job,
+            self.machine.n_threads,
+            timings,
+            timed.limits,
+            timed.n_disturbed,
+            timed.steady,
+        )
+
+
+def level_of(result: Result) -> str:
+    """The level whose bandwidth was measured with a result."""
+    return next(level for level in LEVELS if level in result.limits)

@@ -1,108 +1,146 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What was measured, as text, as a Markdown table, as JSON."""
+"""What was measured, as lines of text while it runs, and as JSON."""
+
+from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-import mlpcore
-
-from .measure import JOBS, Result
-
-TITLES = {
-    "forward": "forward",
-    "value_and_grad": "gradient",
-    "sgd_step": "SGD step",
-    "adam_step": "Adam step",
-}
+from .bars import findings
+from .cases import Case
+from .measure import Result
+from .sweep import Point
+from .tables import figures_table, lost_lines, microseconds, plain, sweep_lines, threads_word
+from .timing import Timing
+from .work import TITLES
 
 
-def processor() -> str:
-    """The processor's name, as the system gives it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+@dataclass
+class Run:
+    """One run: the facts, the limits, and whatever was measured."""
 
+    facts: dict[str, Any]
+    limits: dict[str, float]
+    results: list[Result] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
 
-def machine(n_threads: int) -> dict[str, Any]:
-    """Everything that has to be known to read the numbers."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    return {
-        "processor": processor(),
-        "isa": mlpcore.cpu.isa(),
-        "n_threads": n_threads,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "blas": f"{blas['name']} {blas['version']}",
-        "mlpcore": mlpcore.__version__,
-    }
+    @property
+    def n_threads(self) -> int:
+        n_threads: int = self.facts["n_threads"]
+        return n_threads
 
-
-def heading(n_threads: int) -> str:
-    facts = machine(n_threads)
-    threads = "1 thread" if n_threads == 1 else f"{n_threads} threads"
-    return (
-        f"{facts['processor']}, {facts['isa']}, {threads}, float32. mlpcore {facts['mlpcore']}, "
-        f"NumPy {facts['numpy']} ({facts['blas']}), Python {facts['python']}."
-    )
-
-
-def microseconds(seconds: float) -> str:
-    """Three significant digits, without an exponent."""
-    value = seconds * 1e6
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def text(results: Iterable[Result], n_threads: int) -> Iterator[str]:
-    """One line for each job, ready to print while the next one runs."""
-    yield heading(n_threads)
-    yield "Microseconds per call: median (quartiles). Ratio: NumPy / mlpcore."
-    yield ""
-    columns = "{:<10} {:<27} {:>5}  {:<9} {:>24} {:>24} {:>6}"
-    yield columns.format("net", "sizes", "batch", "job", "mlpcore", "NumPy", "ratio")
-    for case, job, timings in results:
-        cells = (
-            f"{microseconds(t.median)} ({microseconds(t.lower_quartile)}"
-            f" .. {microseconds(t.upper_quartile)})"
-            for t in (timings["mlpcore"], timings["numpy"])
-        )
-        sizes = "-".join(map(str, case.sizes))
-        ratio = f"{Result(case, job, timings).ratio:.2f}"
-        yield columns.format(case.name, sizes, case.batch_size, TITLES[job], *cells, ratio)
-
-
-def markdown(results: Iterable[Result], n_threads: int) -> Iterator[str]:
-    """The table of the README: a row for each case."""
-    yield "| net | batch | " + " | ".join(TITLES[job] for job in JOBS) + " |"
-    yield "|---|---:|" + "---:|" * len(JOBS)
-    for case, jobs in groupby(results, key=lambda result: result.case):
-        cells = [
-            f"{microseconds(result.timings['mlpcore'].median)} µs ({result.ratio:.1f}×)"
-            for result in jobs
-        ]
-        sizes = "-".join(map(str, case.sizes))
-        yield f"| {sizes} | {case.batch_size} | " + " | ".join(cells) + " |"
-    yield ""
-    yield f"Median time of mlpcore and, in brackets, NumPy's time over it. {heading(n_threads)}"
-
-
-def as_json(results: Iterable[Result], n_threads: int) -> Iterator[str]:
-    """Everything, in seconds."""
-    records = [
-        {
-            **result.case._asdict(),
-            "job": result.job,
-            "seconds": {name: timing._asdict() for name, timing in result.timings.items()},
-            "ratio": result.ratio,
+    def save(self, path: Path) -> None:
+        """Write everything, in seconds, FLOP per second and bytes per second."""
+        data = {
+            "facts": self.facts,
+            "limits": self.limits,
+            "results": [
+                {
+                    **result._asdict(),
+                    "case": result.case._asdict(),
+                    "timings": {name: t._asdict() for name, t in result.timings.items()},
+                }
+                for result in self.results
+            ],
+            "points": [point._asdict() for point in self.points],
         }
-        for result in results
-    ]
-    yield json.dumps({"machine": machine(n_threads), "results": records}, indent=2)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Run:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        for record in data["results"]:
+            case = {**record["case"], "sizes": tuple(record["case"]["sizes"])}
+            record["case"] = Case(**case)
+            record["timings"] = {name: Timing(**t) for name, t in record["timings"].items()}
+        return cls(
+            data["facts"],
+            data["limits"],
+            [Result(**record) for record in data["results"]],
+            [Point(**record) for record in data["points"]],
+        )
+
+
+def heading(run: Run) -> Iterator[str]:
+    """The machine, the versions, the limits."""
+    facts = run.facts
+    caches = ", ".join(f"{name} {size >> 10} KiB" for name, size in facts["caches"].items())
+    yield (
+        f"{facts['processor']}, {facts['vector_bits']}-bit vectors, {caches}; {facts['system']}; "
+        f"{threads_word(run.n_threads)}; float32; {facts['date']}"
+    )
+    yield f"Python {facts['python']}; {facts['compiler']}"
+    yield "; ".join(f"{title} {version}" for title, version in facts["peers"].items())
+    for name, reason in facts["absent"].items():
+        yield f"not measured: {name} ({reason})"
+    bandwidths = ", ".join(
+        f"{name} {value / 1e9:.0f}" for name, value in run.limits.items() if name != "flops"
+    )
+    yield f"FMA peak {run.limits['flops'] / 1e9:.0f} GFLOP/s; reading, GB/s: {bandwidths}"
+
+
+COLUMNS = "{:<26} {:>5}  {:<10} {:>26} {:>7}  {}"
+
+
+def line(result: Result) -> str:
+    """A result as one line: mlpcore's time, its share of the peak, the others' times over it."""
+    timing = result.timings["mlpcore"]
+    spread = (
+        f"{microseconds(timing.median)} ({microseconds(timing.lower_quartile)}"
+        f" .. {microseconds(timing.upper_quartile)})"
+    )
+    others = "  ".join(
+        f"{name.removeprefix('mlpcore, ')} {t.median / timing.median:.2f}"
+        for name, t in result.timings.items()
+        if name != "mlpcore"
+    )
+    marks = "" if result.steady else "  (disturbed)"
+    case = result.case
+    net = case.net if result.question != "activations" else f"{case.net} {case.hidden_activation}"
+    share = f"{100 * result.share:.1f} %"
+    return COLUMNS.format(net, case.batch_size, TITLES[result.job], spread, share, others + marks)
+
+
+def text(run: Run, results: Iterable[Result]) -> Iterator[str]:
+    """Everything, each line as soon as it is known; the results are added to the run."""
+    yield from heading(run)
+    yield ""
+    yield "Microseconds per call, or per step of an epoch: median (quartiles); the share of the FMA"
+    yield "peak; the others' times over mlpcore's. The gradient is a query: dl/dx is part of it."
+    yield ""
+    yield COLUMNS.format("net", "batch", "job", "mlpcore", "of peak", "times mlpcore's")
+    for result in results:
+        run.results.append(result)
+        yield line(result)
+    yield ""
+    yield from plain(figures_table(list(findings(run.results))))
+    yield ""
+    yield from lost_lines(run.results)
+    disturbed = [result for result in run.results if not result.steady]
+    if disturbed:
+        yield ""
+        yield f"Other programs disturbed {len(disturbed)} of {len(run.results)} rows: run it again."
+
+
+def sweep_text(run: Run, points: Iterable[Point]) -> Iterator[str]:
+    """A sweep, point by point; the points are added to the run."""
+    yield from heading(run)
+    yield ""
+    columns = "{:<6} {:>6}  {:<9} {:>12} {:>8} {:>14}"
+    yield columns.format("sweep", "size", "job", "µs", "of peak", "ps/(mult.+add)")
+    for point in points:
+        run.points.append(point)
+        yield columns.format(
+            point.sweep,
+            point.size,
+            TITLES[point.job],
+            microseconds(point.seconds),
+            f"{100 * point.share:.1f} %",
+            f"{1e12 * point.seconds_per_multiply_add:.2f}",
+        )
+    yield ""
+    yield from sweep_lines(run.points)

@@ -2,14 +2,23 @@
 """``python -m benchmarks`` checks what it times; no duration is asserted here."""
 
 import importlib
+import itertools
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SMALL = ("seed_tiny", "tabular", "digits")
+COMPILER = os.environ.get("CC", "cc").split()[0]
+
+needs_compiler = pytest.mark.skipif(
+    shutil.which(COMPILER) is None, reason="machine.c needs a C compiler"
+)
 
 
 @pytest.fixture
@@ -20,60 +29,325 @@ def benchmark(monkeypatch):
 
 
 @pytest.fixture
-def results(benchmark):
-    case = benchmark("cases").CASES[0]
-    return list(benchmark("measure").measure(case, n_rounds=2, slice_seconds=1e-5))
+def case(benchmark):
+    """One net of few parameters, with every job."""
+    return benchmark("cases").CASES[1]
 
 
-def test_rivals_agree_with_the_reference(benchmark):
-    cases = [case for case in benchmark("cases").CASES if case.name in SMALL]
-    assert {case.loss for case in cases} == {"mse", "cross_entropy"}
-    bce = cases[0]._replace(loss="bce", hidden_activation="sigmoid", output_activation="sigmoid")
-    tanh = cases[0]._replace(hidden_activation="tanh")
-    for case in [*cases, bce, tanh]:
-        benchmark("measure").verify(case)
+class FakeMachine:
+    """Limits that are known, so that shares of them can be checked."""
+
+    n_threads = 1
+
+    def flops(self):
+        return 1e9
+
+    def read(self, n_bytes):
+        return 1e9
+
+    def update(self, n_bytes):
+        return n_bytes / 1e9
+
+    def level_of(self, n_bytes):
+        return "L1"
+
+    def typical_bytes(self, level):
+        return 1 << 14
 
 
-@pytest.mark.parametrize("job", ["forward", "value_and_grad", "sgd_step", "adam_step"])
-@pytest.mark.parametrize("rival", ["MlpcoreNet", "NumpyNet"])
-def test_a_wrong_result_is_not_timed(benchmark, monkeypatch, rival, job):
-    net = getattr(benchmark("rivals"), rival)
+@pytest.fixture
+def bench(benchmark):
+    """mlpcore beside NumPy, as short as can be."""
+    timing = benchmark("timing")
+    peers = {name: benchmark("peers").load(name) for name in ("mlpcore", "numpy")}
+    clock = timing.Clock(FakeMachine())
+    return benchmark("measure").Bench(clock, peers, timing.Budget(2, 1e-6))
+
+
+@pytest.fixture
+def run(benchmark, bench, case):
+    """Results of every question, on tiny nets."""
+    cases = benchmark("cases")
+    results = [
+        *bench.compare(case),
+        *bench.compare(case._replace(size_class="large"), ["forward", "adam_step"]),
+        *bench.compare(case._replace(size_class="row", batch_size=1), ["forward"]),
+        *bench.compare(case._replace(size_class="small"), ["sgd_step"]),
+        *bench.activations(case, ["forward"]),
+        *bench.odd(cases.ODD_CASES[-1], ["forward"]),
+    ]
+    facts = {
+        "date": "2026-01-01",
+        "processor": "a processor",
+        "caches": {"L1": 1 << 15},
+        "vector_bits": 512,
+        "n_threads": 1,
+        "system": "a system",
+        "python": "3.11",
+        "compiler": "a compiler",
+        "peers": {"mlpcore": "0.1", "NumPy": "2.4"},
+        "names": {"mlpcore": "mlpcore", "numpy": "NumPy"},
+        "absent": {"jax": "No module named 'jax'"},
+    }
+    return benchmark("report").Run(facts, {"flops": 1e9, "L1": 1e9}, results)
+
+
+# ---- verified before it is timed -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mlpcore", "numpy", "sklearn"])
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy", "bce"])
+def test_peers_agree_with_the_reference(benchmark, case, name, loss):
+    if name == "sklearn":
+        pytest.importorskip("sklearn")
+    verify = benchmark("verify")
+    changes = {"loss": loss}
+    if loss == "bce":
+        changes |= {"hidden_activation": "sigmoid", "output_activation": "sigmoid"}
+    elif loss == "mse":
+        changes |= {"hidden_activation": "tanh", "sizes": (2, 20, 1)}
+    changed = case._replace(**changes)
+    net = benchmark("peers").load(name)(changed, 1)
+    jobs = benchmark("work").JOBS
+    assert set(net.jobs) <= set(jobs)
+    verify.verify(net, jobs, verify.Expected(changed))
+
+
+@pytest.mark.parametrize("name", ["torch", "jax", "onnxruntime"])
+def test_large_peers_agree_with_the_reference(benchmark, case, name):
+    peers, verify = benchmark("peers"), benchmark("verify")
+    classes, absent = peers.load_all((name,))
+    if name in absent:
+        pytest.skip(absent[name])
+    verify.verify(classes[name](case, 1), benchmark("work").JOBS, verify.Expected(case))
+
+
+@pytest.mark.parametrize(
+    "job", ["forward", "call", "value_and_grad", "sgd_step", "adam_step", "sgd_epoch", "adam_epoch"]
+)
+@pytest.mark.parametrize("name", ["mlpcore", "numpy"])
+def test_a_wrong_result_is_not_timed(benchmark, monkeypatch, bench, case, name, job):
+    net = bench.peers[name]
     right = getattr(net, job)
 
     def wrong(self, *arguments):
         result = right(self, *arguments)
-        if job.endswith("step"):
-            self.parameters += np.float32(0.01)
+        if job.endswith(("step", "epoch")):
+            self.parameters[...] += np.float32(0.01)
             return result
         return tuple(1.2 * part for part in result) if isinstance(result, tuple) else 1.2 * result
 
     monkeypatch.setattr(net, job, wrong)
-    measure = benchmark("measure")
     with pytest.raises(RuntimeError, match="differs"):
-        measure.measure(benchmark("cases").CASES[1])
+        list(bench.compare(case, [job]))
 
 
-def test_every_job_is_timed_for_both(results):
-    assert [result.job for result in results] == [
-        "forward",
-        "value_and_grad",
-        "sgd_step",
-        "adam_step",
+@pytest.mark.parametrize("part", [1, 2])
+def test_each_part_of_a_gradient_is_checked(monkeypatch, bench, case, part):
+    net = bench.peers["numpy"]
+    right = net.value_and_grad
+
+    def wrong(self, *arguments):
+        result = list(right(self, *arguments))
+        result[part] = np.zeros_like(result[part])
+        return tuple(result)
+
+    monkeypatch.setattr(net, "value_and_grad", wrong)
+    with pytest.raises(RuntimeError, match="differs"):
+        list(bench.compare(case, ["value_and_grad"]))
+
+
+# ---- how much work it is -------------------------------------------------------------------------
+
+
+def counted_by_hand(case, backward, of_inputs):
+    """Multiplications and additions of plain loops over rows, outputs and inputs."""
+    count = 0
+    for _, layer in itertools.product(range(case.batch_size), enumerate(case.layers)):
+        i, (n_inputs, n_outputs) = layer
+        for _, _ in itertools.product(range(n_inputs), range(n_outputs)):
+            count += 2  # the output
+            if backward:
+                count += 2  # the weight's gradient
+            if backward and (i > 0 or of_inputs):
+                count += 2  # the input's gradient
+    return count
+
+
+@pytest.mark.parametrize("job", ["forward", "call", "value_and_grad", "sgd_step", "adam_epoch"])
+def test_flops(benchmark, case, job):
+    three_layers = case._replace(sizes=(3, 5, 4, 2), batch_size=7)
+    by_hand = counted_by_hand(three_layers, job not in ("forward", "call"), job == "value_and_grad")
+    assert benchmark("work").flops(three_layers, job) == by_hand
+
+
+def test_parameters_and_steps(benchmark, case):
+    work, verify = benchmark("work"), benchmark("verify")
+    assert work.n_parameters(case) == verify.initial_parameters(case).size
+    for any_case in benchmark("cases").CASES:
+        assert 2 <= work.n_epoch_steps(any_case) <= 512
+
+
+def test_sizes_are_rounded_up(benchmark):
+    rounded_up = benchmark("cases").rounded_up
+    assert [rounded_up(n) for n in (1, 2, 3, 5, 32, 33, 64, 257, 1000)] == [
+        *(1, 2, 4, 8, 32, 64, 64, 288, 1024)
     ]
+    for case in benchmark("cases").ODD_CASES:
+        assert benchmark("cases").neighbour(case).sizes != case.sizes
+
+
+# ---- timing --------------------------------------------------------------------------------------
+
+
+def test_every_job_is_timed_for_all(benchmark, bench, case):
+    jobs = benchmark("work").JOBS
+    results = list(bench.compare(case))
+    assert [result.job for result in results] == list(jobs)
     for result in results:
-        assert set(result.timings) == {"mlpcore", "numpy"}
+        assert {"mlpcore", "numpy"} <= set(result.timings)
         for timing in result.timings.values():
             assert 0 < timing.lower_quartile <= timing.median <= timing.upper_quartile
+        flops = benchmark("work").flops(case, result.job)
+        assert result.share == pytest.approx(flops / result.seconds / 1e9)
 
 
-def test_reports(benchmark, results):
-    report = benchmark("report")
-    lines = list(report.text(results, n_threads=1))
-    assert len(lines) == 4 + len(results)
-    table = [line for line in report.markdown(results, n_threads=2) if line.startswith("|")]
-    assert len(table) == 3
-    assert {line.count("|") for line in table} == {7}
-    (text,) = report.as_json(results, n_threads=1)
-    data = json.loads(text)
-    assert data["machine"]["n_threads"] == 1
-    assert [record["job"] for record in data["results"]] == [result.job for result in results]
+def test_a_peer_without_a_job_or_an_activation_is_left_out(bench, benchmark, case):
+    gelu = case._replace(hidden_activation="gelu")
+    (result,) = bench.compare(gelu, ["forward"])
+    assert result.ratios == {}
+
+
+def test_disturbed_rounds_are_measured_again(benchmark):
+    timing = benchmark("timing")
+    # The peak of three rounds; in the second, it falls to half.
+    peaks = iter([1.0] * 6 + [0.5] * 6 + [1.0] * 100)
+
+    class Machine(FakeMachine):
+        def flops(self):
+            return next(peaks)
+
+    clock = timing.Clock(Machine())
+    entries = {"a": timing.Entry(lambda: sum(range(50)))}
+    timed = clock.interleave(entries, timing.Budget(4, 1e-6), {})
+    assert timed.n_disturbed >= 1
+    assert timed.limits["flops"] == 1.0
+
+
+def test_absent_peers_are_named(benchmark, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", None)
+    monkeypatch.delitem(sys.modules, "benchmarks.peers.jax_net", raising=False)
+    classes, absent = benchmark("peers").load_all(("numpy", "jax"))
+    assert list(classes) == ["mlpcore", "numpy"]
+    assert "jax" in absent["jax"]
+
+
+@needs_compiler
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_machine(benchmark, n_threads):
+    machine = benchmark("machine").Machine(n_threads)
+    assert machine.flops() > 0
+    assert machine.read(1 << 16) > 0
+    assert machine.update(1 << 16) > 0
+    assert machine.level_of(1 << 10) in benchmark("machine").LEVELS
+    assert machine.level_of(1 << 40) == "DRAM"
+
+
+@needs_compiler
+def test_machine_compiles_without_a_warning(tmp_path):
+    source = ROOT / "benchmarks" / "machine.c"
+    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
+    command = [COMPILER, *flags, "-c", "-o", tmp_path / "machine.o", source]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+# ---- reports -------------------------------------------------------------------------------------
+
+
+def test_bars(benchmark, run):
+    found = list(benchmark("bars").findings(run.results))
+    tables = [finding.table for finding in found]
+    assert set(tables) == {"large", "small", "tiny", "row", "activations", "odd"}
+    forward = next(f for f in found if f.table == "large")
+    assert forward.reached is (forward.value >= 0.9495)  # as printed, 95.0 %
+    worse = forward._replace(value=0.5)
+    better = forward._replace(value=0.97)
+    assert (worse.reached, better.reached) == (False, True)
+    assert worse._replace(at_least=False).reached
+
+
+def test_lost_rows_are_named(benchmark, run):
+    tables = benchmark("tables")
+    slower = {"mlpcore": 2.0, "numpy": 1.0}
+    timing = benchmark("timing").Timing
+    result = run.results[0]._replace(
+        timings={name: timing(*[seconds] * 3) for name, seconds in slower.items()}
+    )
+    lines = list(tables.lost_lines([result]))
+    assert "1," in lines[0]
+    assert lines[-1].endswith("numpy 0.50")
+    swapped = dict(zip(slower, reversed(result.timings.values()), strict=True))
+    faster = result._replace(timings=swapped)
+    assert list(tables.lost_lines([faster])) == [
+        "No row is lost: in each of them mlpcore is faster than every peer that was measured."
+    ]
+
+
+def test_text(benchmark, run):
+    results, run.results = run.results, []
+    lines = list(benchmark("report").text(run, results))
+    assert run.results == results
+    assert any("not measured: jax" in line for line in lines)
+    assert sum("of the FMA peak" in line for line in lines) == 2
+
+
+def test_json_comes_back(benchmark, run, tmp_path):
+    run.points = [benchmark("sweep").Point("width", 1, "forward", 1, 1e-6, 512, 1e9)]
+    run.save(tmp_path / "run.json")
+    json.loads((tmp_path / "run.json").read_text())
+    assert benchmark("report").Run.load(tmp_path / "run.json") == run
+
+
+def test_document(benchmark, run, tmp_path):
+    pytest.importorskip("matplotlib")
+    sweep = benchmark("sweep")
+    seconds = {1: 1e-6, 2: 3e-6, 3: 4e-6}
+    run.points = [
+        sweep.Point("width", n, job, 1, seconds[n], 512 * n, 1e9)
+        for job in sweep.JOBS
+        for n in seconds
+    ]
+    assert [(a.size, b.size) for a, b in sweep.steps(run.points)] == [(1, 2), (1, 2)]
+    document = benchmark("document").Document([run])
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    filled = document.fill(page)
+    assert "| 2-20-5 | 32 |" in filled
+    assert "width 1 to 2" in filled
+    assert document.fill(filled) == filled
+    document.draw(tmp_path)
+    pictures = sorted(path.name for path in tmp_path.iterdir())
+    assert pictures == ["benchmarks-1-thread.png", "benchmarks-sweeps.png"]
+    assert all(f"]({name})" in filled for name in pictures)
+    with pytest.raises(ValueError, match="measured: expected"):
+        document.fill("<!-- measured: nothing -->\n<!-- end -->")
+
+
+def test_sweeps_cover_what_they_say(benchmark):
+    sweep = benchmark("sweep")
+    for name, last in (("width", 4096), ("batch", 65536), ("depth", 64)):
+        sizes = [size for size, _ in sweep.cases(name)]
+        assert sizes == sorted(set(sizes))
+        assert (sizes[0], sizes[-1]) == (1, last)
+
+
+@needs_compiler
+def test_the_command_runs(tmp_path):
+    path = tmp_path / "run.json"
+    command = [sys.executable, "-m", "benchmarks", "--peers", "numpy", "--only", "2-20-5"]
+    result = subprocess.run(
+        [*command, "--save", path], cwd=ROOT, capture_output=True, text=True, timeout=100
+    )
+    assert result.returncode == 0, result.stderr
+    assert "FMA peak" in result.stdout
+    assert len(json.loads(path.read_text())["results"]) == 5

@@ -1,68 +1,36 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The four jobs that are timed, done by mlpcore and by NumPy: one class for each, the same methods.
+"""NumPy, as a careful engineer writes it.
 
-`NumpyNet` is what a careful engineer writes: parameters, gradients and moments in one vector each,
-every intermediate in a buffer of its own that is made once, nothing allocated in a call, products
-by the BLAS in its best layout, and the losses merged with the output's activation.
+Parameters, gradients and moments in one vector each, every intermediate in a buffer of its own that
+is made once, nothing allocated in a call, products by the BLAS in its best layout, and the losses
+merged with the output's activation.
 """
+
+from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import mlpcore
-
-from .cases import Array, Case
-
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-
-LOSSES = {
-    "mse": mlpcore.losses.MSE(),
-    "bce": mlpcore.losses.BCE(),
-    "cross_entropy": mlpcore.losses.CrossEntropy(),
-}
+from ..cases import Array, Case
+from .base import BETA1, BETA2, EPSILON, Peer, mini_batches, split
 
 
-class MlpcoreNet:
-    """The library as a user calls it."""
+class NumpyNet(Peer):
+    """By hand, for one batch size."""
 
-    def __init__(self, case: Case, parameters: Array, learning_rate: float) -> None:
-        self.net = mlpcore.MLP(list(case.sizes), case.activations)
-        self.parameters = self.net.parameters
-        self.parameters[:] = parameters
-        self.loss = LOSSES[case.loss]
-        self.sgd = mlpcore.SGD(learning_rate)
-        self.adam = mlpcore.Adam(learning_rate, beta1=BETA1, beta2=BETA2, epsilon=EPSILON)
+    title = "NumPy"
 
-    def forward(self, x: Array) -> Array:
-        return self.net(x)
-
-    def value_and_grad(self, x: Array, y: NDArray[Any]) -> tuple[float, Array, Array]:
-        value, gradients = self.net.value_and_grad(x, y, self.loss)
-        return value, gradients.flat, gradients.inputs
-
-    def sgd_step(self, x: Array, y: NDArray[Any]) -> float:
-        return self.net.train_step(x, y, self.loss, self.sgd)
-
-    def adam_step(self, x: Array, y: NDArray[Any]) -> float:
-        return self.net.train_step(x, y, self.loss, self.adam)
-
-
-class NumpyNet:
-    """The same by hand in NumPy, for one batch size."""
-
-    def __init__(self, case: Case, parameters: Array, learning_rate: float) -> None:
-        self.case = case
-        self.learning_rate = np.float32(learning_rate)
-        self.parameters = parameters.copy()
-        self.gradients = np.zeros_like(parameters)
-        self.first_moment = np.zeros_like(parameters)
-        self.second_moment = np.zeros_like(parameters)
-        self.scratch = [np.zeros_like(parameters) for _ in range(2)]
-        self.n_steps = 0
-        self.weights, self.biases = self._views(self.parameters)
-        self.grad_weights, self.grad_biases = self._views(self.gradients)
+    def __init__(self, case: Case, n_threads: int) -> None:
+        super().__init__(case, n_threads)
+        n_parameters = sum((n_inputs + 1) * n_outputs for n_inputs, n_outputs in case.layers)
+        self._parameters, self.gradients, self.first_moment, self.second_moment, *self.scratch = (
+            np.zeros(n_parameters, np.float32) for _ in range(6)
+        )
+        self.layers = split(self._parameters, case)
+        self.weights = [weight for weight, _ in self.layers]
+        self.grad_weights, self.grad_biases = zip(*split(self.gradients, case), strict=True)
         self.outputs = [self._buffer(width) for width in case.sizes[1:]]
         self.deltas = [self._buffer(width) for width in case.sizes]
         self.derivatives = [self._buffer(width) for width in case.sizes[1:]]
@@ -72,14 +40,36 @@ class NumpyNet:
     def _buffer(self, width: int) -> Array:
         return np.zeros((self.case.batch_size, width), np.float32)
 
-    def _views(self, flat: Array) -> tuple[list[Array], list[Array]]:
-        weights, biases, start = [], [], 0
-        for n_inputs, n_outputs in zip(self.case.sizes[:-1], self.case.sizes[1:], strict=True):
-            end = start + n_inputs * n_outputs
-            weights.append(flat[start:end].reshape(n_inputs, n_outputs))
-            biases.append(flat[end : end + n_outputs])
-            start = end + n_outputs
-        return weights, biases
+    @classmethod
+    def version(cls) -> str:
+        blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        return f"{np.__version__} ({blas['name']} {blas['version']}{core_type()})"
+
+    @classmethod
+    def can_do(cls, case: Case) -> bool:
+        return {*case.activations} <= {"identity", "relu", "tanh", "sigmoid"}
+
+    def reset(self, parameters: Array, learning_rate: float) -> None:
+        self.learning_rate = np.float32(learning_rate)
+        self._parameters[:] = parameters
+        self.first_moment[:] = 0.0
+        self.second_moment[:] = 0.0
+        self.n_steps = 0
+
+    @property
+    def parameters(self) -> Array:
+        return self._parameters
+
+    def call(self, x: Array) -> Array:
+        return self.forward(x).copy()
+
+    def sgd_epoch(self, x: Array, y: NDArray[Any]) -> None:
+        for batch in mini_batches(self.case, x, y):
+            self.sgd_step(*batch)
+
+    def adam_epoch(self, x: Array, y: NDArray[Any]) -> None:
+        for batch in mini_batches(self.case, x, y):
+            self.adam_step(*batch)
 
     def forward(self, x: Array) -> Array:
         z = self._pre_activation_of_output(x)
@@ -88,9 +78,7 @@ class NumpyNet:
     def _pre_activation_of_output(self, x: Array) -> Array:
         a = x
         last = len(self.weights) - 1
-        for i, (weight, bias, out) in enumerate(
-            zip(self.weights, self.biases, self.outputs, strict=True)
-        ):
+        for i, ((weight, bias), out) in enumerate(zip(self.layers, self.outputs, strict=True)):
             np.matmul(a, weight, out=out)
             out += bias
             a = activate(self.case.hidden_activation, out) if i < last else out
@@ -152,7 +140,7 @@ class NumpyNet:
     def sgd_step(self, x: Array, y: NDArray[Any]) -> float:
         value = self._gradients(x, y)
         self.gradients *= self.learning_rate
-        self.parameters -= self.gradients
+        self._parameters -= self.gradients
         return value
 
     def adam_step(self, x: Array, y: NDArray[Any]) -> float:
@@ -173,7 +161,7 @@ class NumpyNet:
         step_size = float(self.learning_rate) * correction / (1.0 - BETA1**self.n_steps)
         np.multiply(self.first_moment, np.float32(step_size), out=update)
         update /= root
-        self.parameters -= update
+        self._parameters -= update
         return value
 
 
@@ -201,3 +189,17 @@ def write_derivative(name: str, a: Array, out: Array) -> None:
     else:
         np.subtract(1.0, a, out=out)
         out *= a
+
+
+def core_type() -> str:
+    """Whose kernels OpenBLAS has taken: it names a processor, and may not know this one."""
+    try:
+        import threadpoolctl
+    except ImportError:
+        return ", core type unknown without threadpoolctl"
+    names = {
+        library["architecture"]
+        for library in threadpoolctl.threadpool_info()
+        if library["internal_api"] == "openblas"
+    }
+    return f", core type {'/'.join(sorted(names))}" if names else ""

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What every peer can be asked for."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cases import Array, Case
+from ..work import EPOCHS, JOBS
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+
+
+class Peer:
+    """One net of one case in one library.
+
+    Each job is a method of its name; it takes what `prepare` made of the batch, and what it gives
+    back, `as_output` or `as_gradients` turns into arrays. Neither conversion is timed.
+    """
+
+    title: ClassVar[str]
+    jobs: ClassVar[tuple[str, ...]] = JOBS
+
+    def __init__(self, case: Case, n_threads: int) -> None:
+        self.case = case
+        self.n_threads = n_threads
+
+    @classmethod
+    def version(cls) -> str:
+        """The library's version, and what else decides about its speed."""
+        raise NotImplementedError
+
+    @classmethod
+    def can_do(cls, case: Case) -> bool:
+        """Whether the library has the case's activations."""
+        return True
+
+    def reset(self, parameters: Array, learning_rate: float) -> None:
+        """Start over from these parameters, with a new optimizer."""
+        raise NotImplementedError
+
+    def prepare(self, job: str, x: Array, y: NDArray[Any]) -> tuple[Any, ...]:
+        """The arguments of a job, as the library keeps such data; `call` is for NumPy's arrays."""
+        return (x,) if job in ("forward", "call") else (x, y)
+
+    def before_slice(self) -> None:
+        """Settings that are the process's and not the net's."""
+
+    def as_output(self, result: Any) -> Array:
+        """What `forward` and `call` gave back, as an array."""
+        return np.asarray(result)
+
+    def as_expected(self, output: NDArray[Any]) -> NDArray[Any]:
+        """What `forward` and `call` should give, from the output of the reference."""
+        return output
+
+    def as_gradients(self, result: Any) -> tuple[float, Array, Array]:
+        """What `value_and_grad` gave back: loss, flat gradient of the parameters, dl/dx."""
+        value, flat, inputs = result
+        return value, flat, inputs
+
+    @property
+    def parameters(self) -> Array:
+        """All of them now: of each layer the weight (n_inputs, n_outputs), then the bias."""
+        raise NotImplementedError
+
+
+def split(flat: Array, case: Case) -> list[tuple[Array, Array]]:
+    """Weight (n_inputs, n_outputs) and bias of each layer: views of the flat parameters."""
+    layers, start = [], 0
+    for n_inputs, n_outputs in case.layers:
+        end = start + n_inputs * n_outputs
+        layers.append((flat[start:end].reshape(n_inputs, n_outputs), flat[end : end + n_outputs]))
+        start = end + n_outputs
+    return layers
+
+
+def join(layers: list[tuple[Any, Any]]) -> Array:
+    """The inverse of `split`; each layer's weight is (n_inputs, n_outputs)."""
+    return np.concatenate([np.asarray(part).reshape(-1) for layer in layers for part in layer])
+
+
+def mini_batches(case: Case, x: Any, y: Any) -> list[tuple[Any, Any]]:
+    """An epoch cut into its mini-batches, as views."""
+    starts = range(0, len(x), case.batch_size)
+    return [(x[i : i + case.batch_size], y[i : i + case.batch_size]) for i in starts]
+
+
+def is_epoch(job: str) -> bool:
+    return job in EPOCHS

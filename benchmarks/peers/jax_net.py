@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""JAX on the CPU: every job is one jitted function, an epoch one `lax.scan`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from numpy.typing import NDArray
+
+from ..cases import Array, Case
+from .base import BETA1, BETA2, EPSILON, Peer, is_epoch, join, split
+
+jax.config.update("jax_platforms", "cpu")
+# A call then returns when it is done, without a trip to another thread: faster where calls are
+# short, and it has to be waited for in any case.
+jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+ACTIVATIONS = {
+    "identity": lambda z: z,
+    "relu": jax.nn.relu,
+    "sigmoid": jax.nn.sigmoid,
+    "tanh": jnp.tanh,
+    "gelu": lambda z: jax.nn.gelu(z, approximate=False),
+    "softplus": jax.nn.softplus,
+}
+
+
+def mse(z: Any, y: Any) -> Any:
+    return jnp.mean((z - y) ** 2)
+
+
+def bce(z: Any, y: Any) -> Any:
+    return jnp.mean(jax.nn.softplus(z) - y * z)
+
+
+def cross_entropy(z: Any, y: Any) -> Any:
+    log_probabilities = jax.nn.log_softmax(z)
+    return -jnp.mean(jnp.take_along_axis(log_probabilities, y[:, None], axis=1))
+
+
+LOSSES = {"mse": mse, "bce": bce, "cross_entropy": cross_entropy}
+
+
+class JaxNet(Peer):
+    """Steps give their old parameters away, so that the new ones can take their place."""
+
+    title = "JAX"
+
+    def __init__(self, case: Case, n_threads: int) -> None:
+        super().__init__(case, n_threads)
+        hidden = ACTIVATIONS[case.hidden_activation]
+        output = ACTIVATIONS[case.output_activation]
+        loss_of = LOSSES[case.loss]
+
+        def pre_activation(layers: Any, x: Any) -> Any:
+            for i, (weight, bias) in enumerate(layers):
+                x = (x if i == 0 else hidden(x)) @ weight + bias
+            return x
+
+        def loss(layers: Any, x: Any, y: Any) -> Any:
+            return loss_of(pre_activation(layers, x), y)
+
+        def sgd(layers: Any, rate: Any, x: Any, y: Any) -> Any:
+            value, gradients = jax.value_and_grad(loss)(layers, x, y)
+            return jax.tree.map(lambda p, g: p - rate * g, layers, gradients), value
+
+        def adam(state: Any, rate: Any, x: Any, y: Any) -> Any:
+            layers, first, second, n_steps = state
+            value, gradients = jax.value_and_grad(loss)(layers, x, y)
+            n_steps = n_steps + 1.0
+            first = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, first, gradients)
+            second = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, second, gradients)
+            first_scale = rate / (1.0 - BETA1**n_steps)
+            second_scale = 1.0 / (1.0 - BETA2**n_steps)
+
+            def updated(p: Any, m: Any, v: Any) -> Any:
+                return p - first_scale * m / (jnp.sqrt(v * second_scale) + EPSILON)
+
+            return (jax.tree.map(updated, layers, first, second), first, second, n_steps), value
+
+        def epoch_of(step: Any) -> Any:
+            def epoch(state: Any, rate: Any, x: Any, y: Any) -> Any:
+                return lax.scan(lambda state, batch: step(state, rate, *batch), state, (x, y))
+
+            return epoch
+
+        self._forward = jax.jit(lambda layers, x: output(pre_activation(layers, x)))
+        self._value_and_grad = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
+        self._sgd_step, self._adam_step, self._sgd_epoch, self._adam_epoch = (
+            jax.jit(function, donate_argnums=0)
+            for function in (sgd, adam, epoch_of(sgd), epoch_of(adam))
+        )
+
+    @classmethod
+    def version(cls) -> str:
+        return str(jax.__version__)
+
+    def reset(self, parameters: Array, learning_rate: float) -> None:
+        self.rate = jnp.float32(learning_rate)
+        # Copies: what a step gives away must not be NumPy's memory, nor be held twice.
+        self.layers = jax.tree.map(lambda a: jnp.array(a, copy=True), split(parameters, self.case))
+        self.moments = [jax.tree.map(jnp.zeros_like, self.layers) for _ in range(2)]
+        self.n_steps = jnp.float32(0.0)
+
+    def prepare(self, job: str, x: Array, y: NDArray[Any]) -> tuple[Any, ...]:
+        if job == "call":
+            return (x,)
+        if is_epoch(job):
+            x, y = (a.reshape(-1, self.case.batch_size, *a.shape[1:]) for a in (x, y))
+        if y.dtype == np.int64:
+            y = y.astype(np.int32)
+        return super().prepare(job, *(jnp.array(a, copy=True) for a in (x, y)))
+
+    @property
+    def parameters(self) -> Array:
+        return join(self.layers)
+
+    def as_gradients(self, result: Any) -> tuple[float, Array, Array]:
+        value, (layers, inputs) = result
+        return float(value), join(layers), np.asarray(inputs)
+
+    def forward(self, x: Any) -> Any:
+        return self._forward(self.layers, x).block_until_ready()
+
+    def call(self, x: Array) -> Array:
+        return np.asarray(self._forward(self.layers, x))
+
+    def value_and_grad(self, x: Any, y: Any) -> Any:
+        return jax.block_until_ready(self._value_and_grad(self.layers, x, y))
+
+    def _sgd(self, function: Any, x: Any, y: Any) -> Any:
+        self.layers, value = function(self.layers, self.rate, x, y)
+        return value.block_until_ready()
+
+    def _adam(self, function: Any, x: Any, y: Any) -> Any:
+        state = (self.layers, *self.moments, self.n_steps)
+        (self.layers, *self.moments, self.n_steps), value = function(state, self.rate, x, y)
+        return value.block_until_ready()
+
+    def sgd_step(self, x: Any, y: Any) -> Any:
+        return self._sgd(self._sgd_step, x, y)
+
+    def adam_step(self, x: Any, y: Any) -> Any:
+        return self._adam(self._adam_step, x, y)
+
+    def sgd_epoch(self, x: Any, y: Any) -> Any:
+        return self._sgd(self._sgd_epoch, x, y)
+
+    def adam_epoch(self, x: Any, y: Any) -> Any:
+        return self._adam(self._adam_epoch, x, y)
