@@ -86,6 +86,8 @@ def main() -> int:
     names = peers.NAMES if arguments.full else peers.SHORT_NAMES
     names = names if arguments.chosen is None else arguments.chosen
     classes, absent = peers.load_all(() if arguments.sweep else names)
+    if names == peers.SHORT_NAMES:
+        absent["torch_compile"] = "part of --full alone: it compiles for half a minute a net"
     machine = Machine(arguments.threads)
     described = facts(machine)
     described["peers"] = {peer.title: peer.version() for peer in classes.values()}

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from .cases import neighbour
+from .cases import Case, neighbour
 from .measure import FORWARD, NEIGHBOUR, ONE_THREAD, RELU, SGD_STEP, Result, level_of
 from .work import flops, parameter_bytes
 
@@ -65,6 +65,13 @@ def shown(value: float, unit: str) -> str:
     return f"{value / MICROSECOND:.3f}" if unit == "µs" else f"{value:.2f}"
 
 
+def peak_share(case: Case, job: str) -> float | None:
+    """The share of the peak that is asked for, if any."""
+    if (case.size_class, job) == ("small", "sgd_step") and case.batch_size <= 32:
+        return SMALL_BATCH_SGD_STEP
+    return PEAK_SHARES.get((case.size_class, job))
+
+
 def findings(results: Iterable[Result]) -> Iterator[Finding]:
     """Everything that is asked of these results."""
     for result in results:
@@ -80,7 +87,7 @@ def findings(results: Iterable[Result]) -> Iterator[Finding]:
 
 
 def _large(result: Result) -> Iterator[Finding]:
-    bar = PEAK_SHARES.get(("large", result.job))
+    bar = peak_share(result.case, result.job)
     if bar is not None:
         yield Finding(result, "large", "of the FMA peak", result.share, bar, True, "%")
     if result.job == "adam_step":
@@ -90,10 +97,8 @@ def _large(result: Result) -> Iterator[Finding]:
 
 
 def _small(result: Result) -> Iterator[Finding]:
-    bar = PEAK_SHARES.get(("small", result.job))
+    bar = peak_share(result.case, result.job)
     if bar is not None:
-        if result.job == "sgd_step" and result.case.batch_size <= 32:
-            bar = SMALL_BATCH_SGD_STEP
         yield Finding(result, "small", "of the FMA peak", result.share, bar, True, "%")
 
 

@@ -11,7 +11,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from .bars import PEAK_SHARES
+from .bars import peak_share
 from .measure import Result
 from .sweep import SWEEPS, Point
 from .work import TITLES
@@ -38,7 +38,7 @@ def shares(results: Sequence[Result], titles: dict[str, str], path: Path) -> Non
             if result is None:
                 continue
             panel.barh(y, 100 * result.share, color="tab:blue", height=0.6)
-            bar = PEAK_SHARES.get((case.size_class, job))
+            bar = peak_share(case, job)
             if bar is not None:
                 panel.plot([100 * bar] * 2, [y - 0.4, y + 0.4], color="black")
             for marker, name in zip(MARKERS, names, strict=False):
@@ -66,14 +66,17 @@ def shares(results: Sequence[Result], titles: dict[str, str], path: Path) -> Non
 
 
 def sweeps(points: Sequence[Point], path: Path) -> None:
-    """Above, the cost of one multiplication with its addition; below, the share of the peak."""
+    """Above, the cost of one multiplication with its addition; below, the share of the peak.
+
+    What other programs disturbed is left out.
+    """
     names = [name for name in SWEEPS if any(point.sweep == name for point in points)]
     figure, panels = plt.subplots(
         2, len(names), figsize=(5.0 * len(names), 7.5), sharex="col", squeeze=False
     )
     for (cost, share), name in zip(panels.T, names, strict=True):
         for key in dict.fromkeys((p.job, p.n_threads) for p in points if p.sweep == name):
-            line = [p for p in points if (p.sweep, p.job, p.n_threads) == (name, *key)]
+            line = [p for p in points if p.steady and (p.sweep, p.job, p.n_threads) == (name, *key)]
             sizes = [p.size for p in line]
             label = f"{TITLES[key[0]]}, {key[1]} thr."
             cost.loglog(sizes, [1e12 * p.seconds_per_multiply_add for p in line], ".-", label=label)

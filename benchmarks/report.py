@@ -141,6 +141,6 @@ def sweep_text(run: Run, points: Iterable[Point]) -> Iterator[str]:
             microseconds(point.seconds),
             f"{100 * point.share:.1f} %",
             f"{1e12 * point.seconds_per_multiply_add:.2f}",
-        )
+        ) + ("" if point.steady else "  (disturbed)")
     yield ""
     yield from sweep_lines(run.points)

@@ -21,7 +21,10 @@ BUDGET = Budget(n_rounds=5, slice_seconds=0.003)
 
 
 class Point(NamedTuple):
-    """One size of a sweep: seconds, the median; and the peak in the same rounds."""
+    """One size of a sweep: seconds, the median; and the peak in the same rounds.
+
+    `steady` is False where other programs disturbed: such a point says nothing about mlpcore.
+    """
 
     sweep: str
     size: int
@@ -30,6 +33,7 @@ class Point(NamedTuple):
     seconds: float
     flops: int
     peak: float
+    steady: bool
 
     @property
     def share(self) -> float:
@@ -86,14 +90,15 @@ def sweep(name: str, clock: Clock) -> Iterator[Point]:
             timed = clock.interleave({"mlpcore": Entry(call, net.before_slice)}, BUDGET, {})
             seconds = timed.timings["mlpcore"].median
             peak = timed.limits["flops"]
-            yield Point(name, size, job, machine.n_threads, seconds, flops(case, job), peak)
+            work = flops(case, job)
+            yield Point(name, size, job, machine.n_threads, seconds, work, peak, timed.steady)
 
 
 def steps(points: list[Point]) -> list[tuple[Point, Point]]:
-    """Where the cost per multiplication jumps up: a point, and the one before it in its sweep."""
+    """Where the cost per multiplication jumps up: a steady point, and the one before it."""
     result = []
     for key in dict.fromkeys((p.sweep, p.job, p.n_threads) for p in points):
-        line = [p for p in points if (p.sweep, p.job, p.n_threads) == key]
+        line = [p for p in points if p.steady and (p.sweep, p.job, p.n_threads) == key]
         for before, after in pairwise(line):
             if after.seconds_per_multiply_add > STEP * before.seconds_per_multiply_add:
                 result.append((before, after))

@@ -137,12 +137,17 @@ def lost_lines(results: Sequence[Result]) -> Iterator[str]:
 
 def sweep_lines(points: Sequence[Point]) -> Iterator[str]:
     """Where the cost per multiplication rises from a size to a larger one."""
+    n_disturbed = sum(not point.steady for point in points)
+    if n_disturbed:
+        yield f"Other programs disturbed {n_disturbed} of {len(points)} points: they are left out."
+        yield ""
     found = steps(list(points))
     percent = round(100 * (STEP - 1))
     if not found:
         yield f"No step: the cost per multiplication never rises by more than {percent} %."
         return
     yield f"Steps, where the cost per multiplication rises by more than {percent} %:"
+    yield ""
     for before, after in found:
         rise = after.seconds_per_multiply_add / before.seconds_per_multiply_add - 1
         yield (

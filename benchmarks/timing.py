@@ -17,10 +17,12 @@ from .machine import Machine
 # What other programs took from a slice, above which it is measured again.
 STOLEN_SHARE, STOLEN_SECONDS = 0.02, 5e-5
 N_ATTEMPTS = 2
-# A round in which the machine itself was slower than this share of its best is measured again.
+# Nor does a round count in which the machine itself was slower than this share of its best.
 STEADY_SHARE = 0.95
 # At most so many rounds are begun for each one that is asked for.
 PATIENCE = 2
+# Calls that take long make for fewer rounds, which vary less.
+MIN_ROUNDS, LONG_SECONDS = 5, 10.0
 # The threads of a BLAS or of OpenMP spin after a call, OpenBLAS's for 2^26 cycles, some 25 ms
 # (its THREAD_TIMEOUT), on the CPUs that the next peer's are about to need.
 PAUSE_SECONDS = 0.05
@@ -55,8 +57,8 @@ class Timed(NamedTuple):
     """What came out of the rounds that count.
 
     `timings` by the entries' names, `limits` (medians) by the names of the machine's limits, and
-    the rounds in which something disturbed. They are thrown away, if enough others are left:
-    `steady` tells.
+    the slices that something disturbed. They are thrown away, if enough others are left: `steady`
+    tells.
     """
 
     timings: dict[str, Timing]
@@ -82,19 +84,22 @@ class Clock:
         stolen = seconds - cpu_seconds if self.machine.n_threads == 1 else 0.0
         return seconds, stolen <= STOLEN_SHARE * seconds + STOLEN_SECONDS
 
-    def n_calls(self, entry: Entry, slice_seconds: float) -> int:
-        """How many calls fill a slice; the first, which may compile something, does not count."""
+    def n_calls(self, entry: Entry, slice_seconds: float) -> tuple[int, float]:
+        """How many calls fill a slice, and the seconds that they take together.
+
+        The first, which may compile something, does not count.
+        """
         entry.before_slice()
         entry.call()
         n_calls = 1
         while (seconds := self.elapsed(entry.call, n_calls)[0]) < slice_seconds / 4:
             n_calls *= 2
-        return math.ceil(n_calls * slice_seconds / seconds)
+        enough = math.ceil(n_calls * slice_seconds / seconds)
+        return enough, enough * seconds / n_calls
 
     def slice(self, entry: Entry, n_calls: int) -> tuple[float, bool]:
         """Seconds per call, once undisturbed or after some attempts, and whether it was."""
-        if self.machine.n_threads > 1:
-            time.sleep(PAUSE_SECONDS)
+        self.pause()
         entry.before_slice()
         if n_calls > 1:
             entry.call()  # wakes threads, and brings its data back into the caches
@@ -104,8 +109,14 @@ class Clock:
                 break
         return seconds / n_calls, undisturbed
 
+    def pause(self) -> None:
+        """Let the threads of whoever was timed last fall asleep."""
+        if self.machine.n_threads > 1:
+            time.sleep(PAUSE_SECONDS)
+
     def flops(self) -> float:
         """The peak now; the best of three, since one may be cut short."""
+        self.pause()
         flops = max(self.machine.flops() for _ in range(3))
         self.best_flops = max(self.best_flops, flops)
         return flops
@@ -118,42 +129,42 @@ class Clock:
     ) -> Timed:
         """Rounds of one slice of each entry and one measurement of each limit.
 
-        The peak stands first and last in a round, and says whether the machine was itself. If too
-        few rounds were steady, all of them count, and the result says so.
+        The peak stands first and last in a round, and says whether the machine was itself. A slice
+        counts if it was, and if nobody disturbed the slice; if an entry has too few of these, all
+        of its slices count, and the result says so.
         """
-        n_calls = {
+        calibrated = {
             name: self.n_calls(entry, budget.slice_seconds) for name, entry in entries.items()
         }
-        rounds: list[tuple[bool, dict[str, float]]] = []
+        round_seconds = sum(seconds for _, seconds in calibrated.values())
+        n_rounds = max(MIN_ROUNDS, int(LONG_SECONDS / round_seconds))
+        n_rounds = min(n_rounds, budget.n_rounds)
+        slices: dict[str, list[tuple[float, bool]]] = {name: [] for name in entries}
+        measured: dict[str, list[float]] = {name: [] for name in ("flops", *limits)}
         gc.disable()
         try:
-            for i in range(PATIENCE * budget.n_rounds):
-                if sum(steady for steady, _ in rounds) == budget.n_rounds:
+            for i in range(PATIENCE * n_rounds):
+                if all(sum(good for _, good in kept) >= n_rounds for kept in slices.values()):
                     break
                 before = self.flops()
-                samples = {name: measure() for name, measure in limits.items()}
-                steady = True
+                for name, measure in limits.items():
+                    measured[name].append(measure())
                 # The one that comes first is another one each round.
-                for name in entries if i % 2 == 0 else reversed(entries):
-                    samples[name], undisturbed = self.slice(entries[name], n_calls[name])
-                    steady &= undisturbed
+                order = list(entries) if i % 2 == 0 else list(reversed(entries))
+                samples = {name: self.slice(entries[name], calibrated[name][0]) for name in order}
                 after = self.flops()
-                samples["flops"] = (before + after) / 2
-                steady &= min(before, after) >= STEADY_SHARE * self.best_flops
-                rounds.append((steady, samples))
+                measured["flops"].append(max(before, after))
+                steady = min(before, after) >= STEADY_SHARE * self.best_flops
+                for name, (seconds, undisturbed) in samples.items():
+                    slices[name].append((seconds, undisturbed and steady))
         finally:
             gc.enable()
-        kept = [samples for steady, samples in rounds if steady]
-        enough = len(kept) > budget.n_rounds // 2
-        if not enough:
-            kept = [samples for _, samples in rounds]
-        quantiles = {
-            name: np.quantile([samples[name] for samples in kept], (0.25, 0.5, 0.75))
-            for name in kept[0]
-        }
-        return Timed(
-            {name: Timing(*map(float, quantiles[name])) for name in entries},
-            {name: float(quantiles[name][1]) for name in ("flops", *limits)},
-            sum(not steady for steady, _ in rounds),
-            enough,
-        )
+        timings, all_steady = {}, True
+        for name, kept in slices.items():
+            good = [seconds for seconds, undisturbed in kept if undisturbed]
+            if len(good) <= n_rounds // 2:
+                good, all_steady = [seconds for seconds, _ in kept], False
+            timings[name] = Timing(*map(float, np.quantile(good, (0.25, 0.5, 0.75))))
+        n_disturbed = sum(not good for kept in slices.values() for _, good in kept)
+        medians = {name: float(np.median(values)) for name, values in measured.items()}
+        return Timed(timings, medians, n_disturbed, all_steady)

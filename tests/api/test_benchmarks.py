@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mlpcore
+
 ROOT = Path(__file__).parents[2]
 COMPILER = os.environ.get("CC", "cc").split()[0]
 
@@ -25,7 +27,9 @@ needs_compiler = pytest.mark.skipif(
 def benchmark(monkeypatch):
     """A module of the benchmarks by its name; the package is not installed."""
     monkeypatch.syspath_prepend(ROOT)
-    return lambda name: importlib.import_module(f"benchmarks.{name}")
+    n_threads = mlpcore.get_n_threads()  # which a benchmark sets before each slice
+    yield lambda name: importlib.import_module(f"benchmarks.{name}")
+    mlpcore.set_n_threads(n_threads)
 
 
 @pytest.fixture
@@ -212,6 +216,18 @@ def test_every_job_is_timed_for_all(benchmark, bench, case):
         assert result.share == pytest.approx(flops / result.seconds / 1e9)
 
 
+def test_several_threads_are_held_against_one(benchmark, monkeypatch, case):
+    timing, measure = benchmark("timing"), benchmark("measure")
+    monkeypatch.setattr(timing, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(FakeMachine, "n_threads", 2)
+    peers = {"mlpcore": benchmark("peers").load("mlpcore")}
+    bench = measure.Bench(timing.Clock(FakeMachine()), peers, timing.Budget(2, 1e-6))
+    (result,) = bench.compare(case._replace(size_class="large"), ["sgd_step"])
+    (finding,) = (f for f in benchmark("bars").findings([result]) if f.table == "threads")
+    speed_up = result.timings[measure.ONE_THREAD].median / result.seconds
+    assert (finding.value, finding.bar) == (speed_up, 1.9)
+
+
 def test_a_peer_without_a_job_or_an_activation_is_left_out(bench, benchmark, case):
     gelu = case._replace(hidden_activation="gelu")
     (result,) = bench.compare(gelu, ["forward"])
@@ -303,7 +319,7 @@ def test_text(benchmark, run):
 
 
 def test_json_comes_back(benchmark, run, tmp_path):
-    run.points = [benchmark("sweep").Point("width", 1, "forward", 1, 1e-6, 512, 1e9)]
+    run.points = [benchmark("sweep").Point("width", 1, "forward", 1, 1e-6, 512, 1e9, True)]
     run.save(tmp_path / "run.json")
     json.loads((tmp_path / "run.json").read_text())
     assert benchmark("report").Run.load(tmp_path / "run.json") == run
@@ -314,11 +330,13 @@ def test_document(benchmark, run, tmp_path):
     sweep = benchmark("sweep")
     seconds = {1: 1e-6, 2: 3e-6, 3: 4e-6}
     run.points = [
-        sweep.Point("width", n, job, 1, seconds[n], 512 * n, 1e9)
+        sweep.Point("width", n, job, 1, seconds[n], 512 * n, 1e9, steady=True)
         for job in sweep.JOBS
         for n in seconds
     ]
     assert [(a.size, b.size) for a, b in sweep.steps(run.points)] == [(1, 2), (1, 2)]
+    run.points.append(run.points[-1]._replace(size=4, seconds=1.0, steady=False))
+    assert len(sweep.steps(run.points)) == 2
     document = benchmark("document").Document([run])
     page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     filled = document.fill(page)
