@@ -95,11 +95,12 @@ def sweep(name: str, clock: Clock) -> Iterator[Point]:
 
 
 def steps(points: list[Point]) -> list[tuple[Point, Point]]:
-    """Where the cost per multiplication jumps up: a steady point, and the one before it."""
+    """Where the cost per multiplication jumps up from one point to the next, both of them steady."""
     result = []
     for key in dict.fromkeys((p.sweep, p.job, p.n_threads) for p in points):
-        line = [p for p in points if p.steady and (p.sweep, p.job, p.n_threads) == key]
+        line = [p for p in points if (p.sweep, p.job, p.n_threads) == key]
         for before, after in pairwise(line):
-            if after.seconds_per_multiply_add > STEP * before.seconds_per_multiply_add:
+            rise = after.seconds_per_multiply_add / before.seconds_per_multiply_add
+            if rise > STEP and before.steady and after.steady:
                 result.append((before, after))
     return result
