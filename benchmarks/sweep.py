@@ -95,7 +95,7 @@ def sweep(name: str, clock: Clock) -> Iterator[Point]:
 
 
 def steps(points: list[Point]) -> list[tuple[Point, Point]]:
-    """Where the cost per multiplication jumps up from one point to the next, both of them steady."""
+    """Where the cost per multiplication jumps up from one steady point to the next."""
     result = []
     for key in dict.fromkeys((p.sweep, p.job, p.n_threads) for p in points):
         line = [p for p in points if (p.sweep, p.job, p.n_threads) == key]

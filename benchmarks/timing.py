@@ -17,7 +17,8 @@ from .machine import Machine
 # What other programs took from a slice, above which it is measured again.
 STOLEN_SHARE, STOLEN_SECONDS = 0.02, 5e-5
 N_ATTEMPTS = 2
-# Nor does a round count in which the machine itself was slower than this share of its best.
+# Nor does a round count in which the machine itself was slower than this share of its best. That
+# is the best of the same measurement: from one to the next, a clock may go up and down.
 STEADY_SHARE = 0.95
 # At most so many rounds are begun for each one that is asked for.
 PATIENCE = 2
@@ -72,7 +73,6 @@ class Clock:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.best_flops = 0.0
 
     def elapsed(self, call: Callable[[], object], n_calls: int) -> tuple[float, bool]:
         """Seconds of so many calls, and whether nobody else had the CPU meanwhile."""
@@ -117,9 +117,7 @@ class Clock:
     def flops(self) -> float:
         """The peak now; the best of three, since one may be cut short."""
         self.pause()
-        flops = max(self.machine.flops() for _ in range(3))
-        self.best_flops = max(self.best_flops, flops)
-        return flops
+        return max(self.machine.flops() for _ in range(3))
 
     def interleave(
         self,
@@ -140,11 +138,13 @@ class Clock:
         n_rounds = max(MIN_ROUNDS, int(LONG_SECONDS / round_seconds))
         n_rounds = min(n_rounds, budget.n_rounds)
         slices: dict[str, list[tuple[float, bool]]] = {name: [] for name in entries}
+        lowest: list[float] = []  # the peak of each round, before or after its slices
+        best = 0.0
         measured: dict[str, list[float]] = {name: [] for name in ("flops", *limits)}
         gc.disable()
         try:
             for i in range(PATIENCE * n_rounds):
-                if all(sum(good for _, good in kept) >= n_rounds for kept in slices.values()):
+                if all(len(good(kept, lowest, best)) >= n_rounds for kept in slices.values()):
                     break
                 before = self.flops()
                 for name, measure in limits.items():
@@ -154,17 +154,27 @@ class Clock:
                 samples = {name: self.slice(entries[name], calibrated[name][0]) for name in order}
                 after = self.flops()
                 measured["flops"].append(max(before, after))
-                steady = min(before, after) >= STEADY_SHARE * self.best_flops
-                for name, (seconds, undisturbed) in samples.items():
-                    slices[name].append((seconds, undisturbed and steady))
+                lowest.append(min(before, after))
+                best = max(best, before, after)
+                for name, sample in samples.items():
+                    slices[name].append(sample)
         finally:
             gc.enable()
-        timings, all_steady = {}, True
+        timings, n_disturbed, all_steady = {}, 0, True
         for name, kept in slices.items():
-            good = [seconds for seconds, undisturbed in kept if undisturbed]
-            if len(good) <= n_rounds // 2:
-                good, all_steady = [seconds for seconds, _ in kept], False
-            timings[name] = Timing(*map(float, np.quantile(good, (0.25, 0.5, 0.75))))
-        n_disturbed = sum(not good for kept in slices.values() for _, good in kept)
+            chosen = good(kept, lowest, best)
+            n_disturbed += len(kept) - len(chosen)
+            if len(chosen) <= n_rounds // 2:
+                chosen, all_steady = [seconds for seconds, _ in kept], False
+            timings[name] = Timing(*map(float, np.quantile(chosen, (0.25, 0.5, 0.75))))
         medians = {name: float(np.median(values)) for name, values in measured.items()}
         return Timed(timings, medians, n_disturbed, all_steady)
+
+
+def good(kept: list[tuple[float, bool]], lowest: list[float], best: float) -> list[float]:
+    """The seconds of those slices that nobody disturbed, in rounds in which the peak was steady."""
+    return [
+        seconds
+        for (seconds, undisturbed), flops in zip(kept, lowest, strict=True)
+        if undisturbed and flops >= STEADY_SHARE * best
+    ]
