@@ -22,7 +22,8 @@
  * tiles. Rows are split evenly (32 rows are 11 + 11 + 10, not 14 + 14 + 4), since a short tile
  * cannot hide the latency of its additions.
  */
-#define MLP_PANEL (MLP_TILE_VECS * MLP_LANES)
+#define MLP_PANEL        (MLP_TILE_VECS * MLP_LANES)
+#define MLP_ACCUMULATORS (MLP_TILE_ROWS * MLP_TILE_VECS)
 
 #ifndef MLP_SWEEP
 /* Inner indices of a sweep: with 32 columns of 4 bytes a panel takes a quarter of a 1 MiB L2. */
@@ -74,7 +75,7 @@ typedef struct MLP_REAL(tiles) {
 MLP_INLINE void MLP_REAL(tile_multiply)(const MLP_REAL(tiles) * t, const mlp_real *a,
                                         const mlp_real *c, const size_t rows, const size_t vecs,
                                         const int a_is_columns, mlp_tail tail, const char **fetch,
-                                        mlp_vec acc[MLP_TILE_ROWS][MLP_TILE_VECS]) {
+                                        mlp_vec acc[MLP_ACCUMULATORS]) {
     const size_t b_stride = t->b_stride, a_stride = t->a_stride;
     const size_t row_step = a_is_columns ? 1 : a_stride, inner_step = a_is_columns ? a_stride : 1;
     const mlp_real *b = t->b;
@@ -84,7 +85,7 @@ MLP_INLINE void MLP_REAL(tile_multiply)(const MLP_REAL(tiles) * t, const mlp_rea
     for (size_t g = 0; g < (rows + 2) / 3; g++)
         group[g] = a + 3 * g * row_step;
 
-    mlp_real chunks[MLP_TILE_ROWS * MLP_PANEL];
+    mlp_real chunks[MLP_ACCUMULATORS * MLP_LANES];
     const mlp_real *sum = t->accumulate ? c : NULL; /* of the chunks so far */
     size_t sum_stride = t->c_stride;
     for (size_t left = t->n_inner;;) {
@@ -93,10 +94,10 @@ MLP_INLINE void MLP_REAL(tile_multiply)(const MLP_REAL(tiles) * t, const mlp_rea
         for (size_t i = 0; i < rows; i++) {
             MLP_UNROLL
             for (size_t v = 0; v < vecs; v++)
-                acc[i][v] = v_zero();
+                acc[i * vecs + v] = v_zero();
         }
         for (size_t k = 0; k < depth; k++) {
-            mlp_vec bv[MLP_TILE_VECS];
+            mlp_vec bv[MLP_ACCUMULATORS];
             MLP_UNROLL
             for (size_t v = 0; v + 1 < vecs; v++)
                 bv[v] = v_load(b + v * MLP_LANES);
@@ -108,7 +109,7 @@ MLP_INLINE void MLP_REAL(tile_multiply)(const MLP_REAL(tiles) * t, const mlp_rea
                     MLP_PREFETCH(b + MLP_FETCH_AHEAD * b_stride + v * MLP_LANES);
                 }
                 copy += MLP_PANEL;
-            } else {
+            } else if (vecs <= MLP_TILE_VECS) {
                 MLP_PREFETCH(*fetch);
                 *fetch += t->fetch_step;
             }
@@ -117,7 +118,7 @@ MLP_INLINE void MLP_REAL(tile_multiply)(const MLP_REAL(tiles) * t, const mlp_rea
                 const mlp_vec ai = v_set1(group[i / 3][(i % 3) * row_step]);
                 MLP_UNROLL
                 for (size_t v = 0; v < vecs; v++)
-                    acc[i][v] = v_fma(ai, bv[v], acc[i][v]);
+                    acc[i * vecs + v] = v_fma(ai, bv[v], acc[i * vecs + v]);
             }
             MLP_UNROLL
             for (size_t g = 0; g < (rows + 2) / 3; g++)
@@ -131,9 +132,9 @@ MLP_INLINE void MLP_REAL(tile_multiply)(const MLP_REAL(tiles) * t, const mlp_rea
                 const mlp_real *from = sum + i * sum_stride;
                 MLP_UNROLL
                 for (size_t v = 0; v + 1 < vecs; v++)
-                    acc[i][v] = v_add(v_load(from + v * MLP_LANES), acc[i][v]);
-                acc[i][vecs - 1] =
-                    v_add(v_load_tail(from + (vecs - 1) * MLP_LANES, tail), acc[i][vecs - 1]);
+                    acc[i * vecs + v] = v_add(v_load(from + v * MLP_LANES), acc[i * vecs + v]);
+                acc[i * vecs + vecs - 1] = v_add(v_load_tail(from + (vecs - 1) * MLP_LANES, tail),
+                                                 acc[i * vecs + vecs - 1]);
             }
         }
         if (left == 0) return;
@@ -141,10 +142,10 @@ MLP_INLINE void MLP_REAL(tile_multiply)(const MLP_REAL(tiles) * t, const mlp_rea
         for (size_t i = 0; i < rows; i++) {
             MLP_UNROLL
             for (size_t v = 0; v < vecs; v++)
-                v_store(chunks + i * MLP_PANEL + v * MLP_LANES, acc[i][v]);
+                v_store(chunks + (i * vecs + v) * MLP_LANES, acc[i * vecs + v]);
         }
         sum = chunks;
-        sum_stride = MLP_PANEL;
+        sum_stride = vecs * MLP_LANES;
     }
 }
 
@@ -154,7 +155,7 @@ MLP_INLINE void MLP_REAL(tile_multiply)(const MLP_REAL(tiles) * t, const mlp_rea
 MLP_INLINE void MLP_REAL(tile_update)(const mlp_sgd_constants *constants,
                                       const mlp_real *parameters, mlp_real *c, size_t stride,
                                       mlp_vec *found, const size_t rows, const size_t vecs,
-                                      mlp_tail tail, mlp_vec acc[MLP_TILE_ROWS][MLP_TILE_VECS]) {
+                                      mlp_tail tail, mlp_vec acc[MLP_ACCUMULATORS]) {
     MLP_UNROLL
     for (size_t i = 0; i < rows; i++) {
         MLP_UNROLL
@@ -163,8 +164,8 @@ MLP_INLINE void MLP_REAL(tile_update)(const mlp_sgd_constants *constants,
             mlp_vec *note = &found[(i * vecs + v) % MLP_NOTES];
             const mlp_vec before =
                 v + 1 < vecs ? v_load(parameters + at) : v_load_tail(parameters + at, tail);
-            acc[i][v] = MLP_REAL(sgd_update)(constants, before, acc[i][v], NULL);
-            *note = MLP_REAL(note_not_finite)(acc[i][v], *note);
+            acc[i * vecs + v] = MLP_REAL(sgd_update)(constants, before, acc[i * vecs + v], NULL);
+            *note = MLP_REAL(note_not_finite)(acc[i * vecs + v], *note);
             if (v + 1 < vecs)
                 v_store(c + at, before);
             else
@@ -176,7 +177,7 @@ MLP_INLINE void MLP_REAL(tile_update)(const mlp_sgd_constants *constants,
 /* Bias, factor and ReLU, in registers. */
 MLP_INLINE void MLP_REAL(tile_finish)(const MLP_REAL(tiles) * t, const mlp_real *factor,
                                       const size_t rows, const size_t vecs, mlp_tail tail,
-                                      mlp_vec acc[MLP_TILE_ROWS][MLP_TILE_VECS]) {
+                                      mlp_vec acc[MLP_ACCUMULATORS]) {
     if (t->bias != NULL) {
         MLP_UNROLL
         for (size_t v = 0; v < vecs; v++) {
@@ -184,7 +185,7 @@ MLP_INLINE void MLP_REAL(tile_finish)(const MLP_REAL(tiles) * t, const mlp_real 
                                               : v_load_tail(t->bias + v * MLP_LANES, tail);
             MLP_UNROLL
             for (size_t i = 0; i < rows; i++)
-                acc[i][v] = v_add(acc[i][v], bias);
+                acc[i * vecs + v] = v_add(acc[i * vecs + v], bias);
         }
     }
     if (factor != NULL) {
@@ -196,7 +197,7 @@ MLP_INLINE void MLP_REAL(tile_finish)(const MLP_REAL(tiles) * t, const mlp_real 
                 mlp_vec d = v + 1 < vecs ? v_load(from + v * MLP_LANES)
                                          : v_load_tail(from + v * MLP_LANES, tail);
                 if (t->factor_is_relu) MLP_REAL(vec_relu)(d, &d, &d);
-                acc[i][v] = v_mul(acc[i][v], d);
+                acc[i * vecs + v] = v_mul(acc[i * vecs + v], d);
             }
         }
     }
@@ -205,7 +206,7 @@ MLP_INLINE void MLP_REAL(tile_finish)(const MLP_REAL(tiles) * t, const mlp_real 
         for (size_t i = 0; i < rows; i++) {
             MLP_UNROLL
             for (size_t v = 0; v < vecs; v++)
-                MLP_REAL(vec_relu)(acc[i][v], &acc[i][v], NULL);
+                MLP_REAL(vec_relu)(acc[i * vecs + v], &acc[i * vecs + v], NULL);
         }
     }
 }
@@ -236,7 +237,7 @@ MLP_INLINE int MLP_REAL(tiles_run)(const MLP_REAL(tiles) * t, const size_t rows,
     for (size_t i = 0; i < MLP_NOTES; i++)
         found[i] = v_zero();
     for (size_t tile = 0; tile < t->n_tiles; tile++) {
-        mlp_vec acc[MLP_TILE_ROWS][MLP_TILE_VECS];
+        mlp_vec acc[MLP_ACCUMULATORS];
         if (t->n_inner >= MLP_DEEP) {
             MLP_REAL(tile_fetch)(t->c_stride, c, rows, vecs);
             if (a_is_columns && parameters != NULL)
@@ -257,8 +258,8 @@ MLP_INLINE int MLP_REAL(tiles_run)(const MLP_REAL(tiles) * t, const size_t rows,
         for (size_t i = 0; i < rows; i++, to += t->c_stride) {
             MLP_UNROLL
             for (size_t v = 0; v + 1 < vecs; v++)
-                v_store(to + v * MLP_LANES, acc[i][v]);
-            v_store_tail(to + (vecs - 1) * MLP_LANES, tail, acc[i][vecs - 1]);
+                v_store(to + v * MLP_LANES, acc[i * vecs + v]);
+            v_store_tail(to + (vecs - 1) * MLP_LANES, tail, acc[i * vecs + vecs - 1]);
         }
         if (!a_is_columns && output != NULL) {
             const size_t n_columns = (vecs - 1) * MLP_LANES + t->n_last;
@@ -293,6 +294,39 @@ MLP_FOR_EACH_TILE(MLP_TILE_DEFINE)
 /* [a_is_columns][(vecs - 1) * MLP_TILE_ROWS + rows - 1] */
 static const MLP_REAL(tiles_function) MLP_REAL(tile_table)[2][MLP_TILE_VECS * MLP_TILE_ROWS] = {
     {MLP_FOR_EACH_TILE(MLP_TILE_ROWS_ENTRY)}, {MLP_FOR_EACH_TILE(MLP_TILE_COLUMNS_ENTRY)}};
+
+/* Few rows: wide tiles read B in longer runs, and have enough accumulators to hide the latency of
+ * an addition. The gradient of few samples: a row of it at a time, which the memory likes, since
+ * there is little to multiply. {vecs, function} by rows - 1, widest first; vecs 0 ends a list. */
+typedef struct MLP_REAL(wide_tile) {
+    size_t vecs;
+    MLP_REAL(tiles_function) run;
+} MLP_REAL(wide_tile);
+#define MLP_WIDE_ROWS    3 /* rows that count as few */
+#define MLP_WIDE_SAMPLES 4 /* samples that count as few */
+
+#define MLP_WIDE_DEFINE(r, v)                                         \
+    static int MLP_TILE_NAME(r, v, rows)(const MLP_REAL(tiles) * t) { \
+        return MLP_REAL(tiles_run)(t, r, v, 0);                       \
+    }
+#define MLP_WIDE_DEFINE_COLUMNS(r, v)                                    \
+    static int MLP_TILE_NAME(r, v, columns)(const MLP_REAL(tiles) * t) { \
+        return MLP_REAL(tiles_run)(t, r, v, 1);                          \
+    }
+#define MLP_WIDE_ENTRY(r, v)         {v, MLP_TILE_NAME(r, v, rows)},
+#define MLP_WIDE_ENTRY_COLUMNS(r, v) {v, MLP_TILE_NAME(r, v, columns)},
+MLP_FOR_EACH_WIDE_1(MLP_WIDE_DEFINE)
+MLP_FOR_EACH_WIDE_2(MLP_WIDE_DEFINE)
+MLP_FOR_EACH_WIDE_3(MLP_WIDE_DEFINE)
+MLP_FOR_EACH_WIDE_1(MLP_WIDE_DEFINE_COLUMNS)
+
+static const MLP_REAL(wide_tile) MLP_REAL(wide_rows)[MLP_WIDE_ROWS][4] = {
+    {MLP_FOR_EACH_WIDE_1(MLP_WIDE_ENTRY){0, NULL}},
+    {MLP_FOR_EACH_WIDE_2(MLP_WIDE_ENTRY){0, NULL}},
+    {MLP_FOR_EACH_WIDE_3(MLP_WIDE_ENTRY){0, NULL}},
+};
+static const MLP_REAL(wide_tile)
+    MLP_REAL(wide_columns)[4] = {MLP_FOR_EACH_WIDE_1(MLP_WIDE_ENTRY_COLUMNS){0, NULL}};
 
 /* ---------------------------------------------------------------------------- the product */
 
@@ -343,6 +377,22 @@ static void MLP_REAL(transpose_panel)(size_t depth, size_t width, const mlp_real
     }
 }
 
+/* The tiles that suit a product of few rows or few samples; NULL: none. */
+MLP_INLINE const MLP_REAL(wide_tile) * MLP_REAL(wide_tiles_of)(const MLP_REAL(product) * p) {
+    if (p->a_is_columns) return p->n_inner <= MLP_WIDE_SAMPLES ? MLP_REAL(wide_columns) : NULL;
+    if (p->b_is_transposed || p->n_rows > MLP_WIDE_ROWS) return NULL;
+    return MLP_REAL(wide_rows)[p->n_rows - 1];
+}
+
+/* The widest of them that is not wider than n_columns; NULL: none. */
+MLP_INLINE const MLP_REAL(wide_tile) *
+    MLP_REAL(widest_tile)(const MLP_REAL(wide_tile) * wide, size_t n_columns) {
+    if (wide == NULL) return NULL;
+    while (wide->vecs > 0 && wide->vecs * MLP_LANES > n_columns)
+        wide++;
+    return wide->vecs > 0 ? wide : NULL;
+}
+
 /* All tiles of one panel: n_tall of rows + 1, then the others of rows. The first one copies the
  * panel of B to `panel` unless that is NULL. */
 MLP_INLINE int MLP_REAL(run_tiles)(MLP_REAL(tiles) * t, size_t n_rows, size_t vecs,
@@ -378,13 +428,15 @@ static int MLP_REAL(product_run)(const MLP_REAL(product) * p) {
     if (p->n_rows == 0) return finite;
     const int copies = !p->b_is_transposed && p->n_rows > 2 * MLP_TILE_ROWS &&
                        p->b_stride * sizeof(mlp_real) > MLP_SPARSE_BYTES;
+    const MLP_REAL(wide_tile) *wide_tiles = MLP_REAL(wide_tiles_of)(p);
     const int relu = p->activation == MLP_RELU && p->output == p->c && p->derivative == NULL;
     for (size_t k0 = 0; k0 == 0 || k0 < p->n_inner; k0 += MLP_SWEEP) {
         const size_t depth = p->n_inner - k0 < MLP_SWEEP ? p->n_inner - k0 : MLP_SWEEP;
         const int last_sweep = k0 + depth == p->n_inner;
-        for (size_t column = 0; column < p->n_columns; column += MLP_PANEL) {
+        for (size_t column = 0, width; column < p->n_columns; column += width) {
             const size_t left = p->n_columns - column;
-            const size_t width = left < MLP_PANEL ? left : MLP_PANEL;
+            const MLP_REAL(wide_tile) *wide = MLP_REAL(widest_tile)(wide_tiles, left);
+            width = wide ? wide->vecs * MLP_LANES : left < MLP_PANEL ? left : MLP_PANEL;
             const size_t vecs = (width + MLP_LANES - 1) / MLP_LANES;
             MLP_REAL(tiles)
             t = {
@@ -422,6 +474,11 @@ static int MLP_REAL(product_run)(const MLP_REAL(product) * p) {
                 t.derivative = p->derivative ? p->derivative + column : NULL;
                 t.update = p->update;
                 t.parameters = p->parameters ? p->parameters + column : NULL;
+            }
+            if (wide) {
+                t.n_tiles = p->a_is_columns ? p->n_rows : 1;
+                finite &= wide->run(&t);
+                continue;
             }
             finite &= MLP_REAL(run_tiles)(&t, p->n_rows, vecs, p->a_is_columns,
                                           copies ? p->scratch : NULL);

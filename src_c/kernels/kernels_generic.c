@@ -21,4 +21,8 @@
 #define MLP_TILE_VECS 4
 #define MLP_FOR_EACH_TILE(use) \
     MLP_TILES_4(use, 1) MLP_TILES_4(use, 2) MLP_TILES_4(use, 3) MLP_TILES_4(use, 4)
+/* Scalars have no rows to read in longer runs. */
+#define MLP_FOR_EACH_WIDE_1(use)
+#define MLP_FOR_EACH_WIDE_2(use)
+#define MLP_FOR_EACH_WIDE_3(use)
 #include "instantiate.h"
