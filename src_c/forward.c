@@ -56,7 +56,7 @@ mlp_status mlp_forward(mlp_workspace *w, const void *parameters, size_t n_sample
     };
     const mlp_status status = mlp_workspace_prepare(w, &needs);
     if (status != MLP_OK) return status;
-    mlp_workspace_bind(w, parameters);
+    mlp_workspace_bind(w, parameters, 0);
     forward_region region = {w, n_samples, x, y};
     mlp_parallel_for(n_threads, mlp_quotient_up(n_samples, needs.strip_rows), forward_task,
                      &region);

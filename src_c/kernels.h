@@ -31,6 +31,7 @@ typedef struct mlp_linear {
     mlp_activation activation;
     const void *weight; /* (n_inputs, n_outputs) */
     const void *bias;   /* (n_outputs) or NULL */
+    int watch;          /* linear_forward tells whether z is finite */
 } mlp_linear;
 
 typedef struct mlp_kernels {
@@ -42,9 +43,10 @@ typedef struct mlp_kernels {
     size_t (*scratch_bytes)(size_t n_inner);
 
     /* z = x W^T + b, a = f(z), d = f'(z) for n_rows rows. z or d NULL: not kept; a NULL: not
-     * computed (then z is). For softmax d is not written. */
-    void (*linear_forward)(const mlp_linear *layer, size_t n_rows, const void *x, size_t x_stride,
-                           void *z, void *a, void *d, size_t stride, void *scratch);
+     * computed (then z is). For softmax d is not written. False if watch is set and a z is not
+     * finite. */
+    int (*linear_forward)(const mlp_linear *layer, size_t n_rows, const void *x, size_t x_stride,
+                          void *z, void *a, void *d, size_t stride, void *scratch);
 
     /* dx = dz W, times d elementwise unless d (n_rows, n_inputs) is NULL. d_is_relu: d holds outputs
      * of ReLU, which tell its derivative. */
@@ -54,7 +56,8 @@ typedef struct mlp_kernels {
 
     /* Rows [begin, end) of dW^T (n_inputs, n_outputs) = x^T dz, added to what is there if
      * accumulate. update (plain SGD) not NULL: the same rows of weight are updated by them, which
-     * then hold what weight was. The result tells whether all updated weights are finite. */
+     * then hold what weight was, and the result tells whether all updated weights are finite;
+     * grad_weight may be NULL then, and the result is 1. */
     int (*linear_backward_weight)(const mlp_linear *layer, size_t n_rows, const void *x,
                                   size_t x_stride, const void *dz, size_t dz_stride, size_t begin,
                                   size_t end, int accumulate, void *grad_weight,
@@ -63,6 +66,9 @@ typedef struct mlp_kernels {
     /* db (n_outputs) = sum over rows of dz, added to what is there if accumulate. */
     void (*linear_backward_bias)(const mlp_linear *layer, size_t n_rows, const void *dz,
                                  size_t dz_stride, int accumulate, void *grad_bias);
+
+    /* The largest magnitude of a, at least 0; infinite if one is not finite. */
+    double (*largest)(size_t n_rows, size_t n_columns, const void *a, size_t stride);
 
     /* dz = da * d, elementwise over n reals; dz may be da. */
     void (*multiply)(size_t n, const void *da, const void *d, void *dz);

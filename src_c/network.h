@@ -100,7 +100,7 @@ size_t mlp_strip_rows(const mlp_network *network, const mlp_kernels *kernels, si
                       size_t n_rows, size_t n_threads);
 
 /* workspace.c: points workspace->linears at the parameters. */
-void mlp_workspace_bind(mlp_workspace *workspace, const void *parameters);
+void mlp_workspace_bind(mlp_workspace *workspace, const void *parameters, int watch);
 
 /* workspace.c: the distance in reals at which the workspace lays rows of so many. */
 size_t mlp_pitch(const mlp_kernels *kernels, size_t width);

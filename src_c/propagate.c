@@ -2,6 +2,7 @@
 /* propagate.c - a batch through a net, forward and back; network.h tells the plan. */
 #include "propagate.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ typedef struct row_region {
     double factor;
     double *row_values;
     void *grad_x;
+    atomic_int not_finite; /* a pre-activation, if they are watched */
 } row_region;
 
 /* The loss of the rows and dl/dz of the output layer. */
@@ -64,7 +66,7 @@ static void multiply_rows(const mlp_kernels *kernels, const mlp_layer_rows *laye
 }
 
 static void row_task(void *context, size_t task, size_t worker) {
-    const row_region *region = context;
+    row_region *region = context;
     mlp_workspace *w = region->workspace;
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->needs.kernels;
@@ -78,20 +80,22 @@ static void row_task(void *context, size_t task, size_t worker) {
         mlp_spread_rows(kernels, n_rows, n_inputs,
                         mlp_const_at(kernels, region->block.x, first * n_inputs), n_inputs,
                         mlp_at(kernels, w->spread_x, first * region->x_stride), region->x_stride);
+    int finite = 1;
     if (region->forward) {
         const void *input = mlp_const_at(kernels, region->x, first * region->x_stride);
         size_t input_stride = region->x_stride;
         for (size_t l = 0; l < n_layers; l++) {
             const size_t from = first * layers[l].stride;
             void *output = mlp_at(kernels, layers[l].output, from);
-            kernels->linear_forward(&w->linears[l], n_rows, input, input_stride,
-                                    mlp_at(kernels, layers[l].pre_activation, from), output,
-                                    mlp_at(kernels, layers[l].activation_derivative, from),
-                                    layers[l].stride, scratch);
+            finite &= kernels->linear_forward(
+                &w->linears[l], n_rows, input, input_stride,
+                mlp_at(kernels, layers[l].pre_activation, from), output,
+                mlp_at(kernels, layers[l].activation_derivative, from), layers[l].stride, scratch);
             input = output;
             input_stride = layers[l].stride;
         }
     }
+    if (!finite) atomic_store_explicit(&region->not_finite, 1, memory_order_relaxed);
     if (region->loss == NULL && region->cotangent == NULL) return;
     const size_t n_outputs = net->layers[n_layers - 1].n_outputs;
     output_rows(region, &layers[n_layers - 1], &net->layers[n_layers - 1], first, n_rows);
@@ -138,6 +142,7 @@ typedef struct weight_region {
     int accumulate;
     void *gradients;
     const mlp_optimizer *update; /* NULL: the gradients are what is wanted */
+    int surely_finite;           /* the updated parameters will be: their way back is not kept */
     void *parameters;            /* to update */
     atomic_int not_finite;
 } weight_region;
@@ -164,7 +169,8 @@ static void weight_task(void *context, size_t task, size_t worker) {
     int finite = kernels->linear_backward_weight(
         &w->linears[l], region->n_rows, l > 0 ? w->layers[l - 1].output : region->x,
         l > 0 ? w->layers[l - 1].stride : region->x_stride, delta, stride, begin, end,
-        region->accumulate, mlp_at(kernels, region->gradients, layer->weight_offset),
+        region->accumulate,
+        region->surely_finite ? NULL : mlp_at(kernels, region->gradients, layer->weight_offset),
         region->update, mlp_at(kernels, region->parameters, layer->weight_offset),
         (unsigned char *)w->scratch + worker * w->scratch_bytes);
     if (piece == 0 && w->network->has_bias) {
@@ -205,6 +211,43 @@ static void point_layers(mlp_workspace *w, const mlp_record *given, int on_pre_a
             rows->output = rows->activation_derivative = NULL;
         }
     }
+}
+
+/*
+ * Whether a step of plain SGD is sure to leave finite parameters. Then the old ones need not be
+ * kept, which for few samples is half of all that is written.
+ *
+ * No sum of |g| exceeds N max|x| max|dl/dz|. A step learning_rate |g| of up to 2^100 (float; double
+ * 2^900) is less than half of the last place of the largest number, so that no finite parameter
+ * overflows by it, nor by weight decay with factors below 1 / 2. And the parameters are finite if
+ * all pre-activations are, since each parameter is part of one in every row.
+ */
+static int looks_for_certainty(const mlp_network *net, const mlp_pass *pass) {
+    const size_t n_rows = pass->batch->n_samples;
+    const size_t looks = n_rows * (net->layers[0].n_inputs + 2 * net->total_width);
+    return pass->update != NULL && n_rows > 0 && n_rows <= MLP_BLOCK_ROWS &&
+           looks < net->n_parameters / 2;
+}
+
+static int surely_finite(const mlp_workspace *w, const row_region *rows, const mlp_optimizer *sgd) {
+    const mlp_network *net = w->network;
+    const mlp_kernels *kernels = w->needs.kernels;
+    const size_t n_rows = rows->block.n_samples;
+    const double longest_step = net->dtype == MLP_FLOAT32 ? 0x1p100 : 0x1p900;
+    if (sgd->weight_decay > 0.5 || sgd->learning_rate * sgd->weight_decay > 0.5) return 0;
+    double largest_input =
+        kernels->largest(n_rows, net->layers[0].n_inputs, rows->x, rows->x_stride);
+    for (size_t l = 0; l < net->n_layers; l++) {
+        const size_t n_outputs = net->layers[l].n_outputs;
+        const mlp_layer_rows *layer = &w->layers[l];
+        const double largest_grad =
+            kernels->largest(n_rows, n_outputs, layer->grad_pre_activation, layer->grad_stride);
+        const double factor = largest_input > 1.0 ? largest_input : 1.0; /* 1: the bias */
+        if (!(sgd->learning_rate * (double)n_rows * factor * largest_grad < longest_step)) return 0;
+        if (l + 1 < net->n_layers)
+            largest_input = kernels->largest(n_rows, n_outputs, layer->output, layer->stride);
+    }
+    return 1;
 }
 
 static int goes_back(const mlp_pass *pass) {
@@ -251,7 +294,8 @@ int mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters,
         rows.loss = &fused;
         rows.factor = mlp_loss_factor(pass->loss, net->dtype, last->n_outputs, batch);
     }
-    mlp_workspace_bind(w, parameters);
+    const int watch = looks_for_certainty(net, pass);
+    mlp_workspace_bind(w, parameters, watch);
     size_t first = 0;
     int finite = 1;
     do {
@@ -279,6 +323,10 @@ int mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters,
                 .update = is_last_block ? pass->update : NULL,
                 .parameters = pass->parameters,
             };
+            if (watch && !atomic_load_explicit(&rows.not_finite, memory_order_relaxed)) {
+                *value = mlp_loss_total(w->row_values, net->dtype, batch, rows.factor);
+                weights.surely_finite = isfinite(*value) && surely_finite(w, &rows, pass->update);
+            }
             mlp_parallel_for(n_threads, net->n_layers * n_threads, weight_task, &weights);
             finite = !atomic_load_explicit(&weights.not_finite, memory_order_relaxed);
         }

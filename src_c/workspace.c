@@ -137,7 +137,7 @@ mlp_status mlp_workspace_prepare(mlp_workspace *w, const mlp_needs *needs) {
     return MLP_OK;
 }
 
-void mlp_workspace_bind(mlp_workspace *w, const void *parameters) {
+void mlp_workspace_bind(mlp_workspace *w, const void *parameters, int watch) {
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->needs.kernels;
     for (size_t l = 0; l < net->n_layers; l++) {
@@ -148,6 +148,7 @@ void mlp_workspace_bind(mlp_workspace *w, const void *parameters) {
             .activation = layer->activation,
             .weight = mlp_const_at(kernels, parameters, layer->weight_offset),
             .bias = net->has_bias ? mlp_const_at(kernels, parameters, layer->bias_offset) : NULL,
+            .watch = watch,
         };
     }
 }

@@ -55,6 +55,7 @@ typedef struct MLP_REAL(tiles) {
     size_t n_last;          /* columns in the last register, 1 .. LANES */
     int accumulate;         /* C + AB instead of AB */
     int relu;               /* C becomes max(0, .) */
+    int watch;              /* the result tells whether C with its bias is finite */
     const mlp_real *bias;   /* (columns) or NULL */
     const mlp_real *factor; /* (rows, columns) at factor_stride, or NULL */
     size_t factor_stride;
@@ -62,8 +63,9 @@ typedef struct MLP_REAL(tiles) {
     mlp_activation activation; /* of output and derivative, unless relu */
     mlp_real *output;     /* f(c) at c_stride, may be c itself; NULL: c is all that is wanted */
     mlp_real *derivative; /* f'(c) at c_stride, or NULL */
-    /* Plain SGD: C is a gradient, by which the parameters (at c_stride) are updated; C becomes what
-     * they were. NULL: C is what is wanted. */
+    /* Plain SGD: AB is a gradient, by which the parameters (at c_stride) are updated. C becomes what
+     * they were, and the result tells whether all are finite; or C is NULL. update NULL: C is what
+     * is wanted. */
     const mlp_optimizer *update;
     mlp_real *parameters;
 } MLP_REAL(tiles);
@@ -165,6 +167,7 @@ MLP_INLINE void MLP_REAL(tile_update)(const mlp_sgd_constants *constants,
             const mlp_vec before =
                 v + 1 < vecs ? v_load(parameters + at) : v_load_tail(parameters + at, tail);
             acc[i * vecs + v] = MLP_REAL(sgd_update)(constants, before, acc[i * vecs + v], NULL);
+            if (c == NULL) continue;
             *note = MLP_REAL(note_not_finite)(acc[i * vecs + v], *note);
             if (v + 1 < vecs)
                 v_store(c + at, before);
@@ -176,8 +179,8 @@ MLP_INLINE void MLP_REAL(tile_update)(const mlp_sgd_constants *constants,
 
 /* Bias, factor and ReLU, in registers. */
 MLP_INLINE void MLP_REAL(tile_finish)(const MLP_REAL(tiles) * t, const mlp_real *factor,
-                                      const size_t rows, const size_t vecs, mlp_tail tail,
-                                      mlp_vec acc[MLP_ACCUMULATORS]) {
+                                      mlp_vec *found, const size_t rows, const size_t vecs,
+                                      mlp_tail tail, mlp_vec acc[MLP_ACCUMULATORS]) {
     if (t->bias != NULL) {
         MLP_UNROLL
         for (size_t v = 0; v < vecs; v++) {
@@ -186,6 +189,16 @@ MLP_INLINE void MLP_REAL(tile_finish)(const MLP_REAL(tiles) * t, const mlp_real 
             MLP_UNROLL
             for (size_t i = 0; i < rows; i++)
                 acc[i * vecs + v] = v_add(acc[i * vecs + v], bias);
+        }
+    }
+    if (t->watch) {
+        MLP_UNROLL
+        for (size_t i = 0; i < rows; i++) {
+            MLP_UNROLL
+            for (size_t v = 0; v < vecs; v++) {
+                mlp_vec *note = &found[(i * vecs + v) % MLP_NOTES];
+                *note = MLP_REAL(note_not_finite)(acc[i * vecs + v], *note);
+            }
         }
     }
     if (factor != NULL) {
@@ -221,7 +234,7 @@ MLP_INLINE void MLP_REAL(tile_fetch)(size_t stride, const mlp_real *at, const si
     }
 }
 
-/* Whether all updated parameters are finite. Columns of A come with an update, rows with a tail. */
+/* Whether all is finite that is watched. Columns of A come with an update, rows with a tail. */
 MLP_INLINE int MLP_REAL(tiles_run)(const MLP_REAL(tiles) * t, const size_t rows, const size_t vecs,
                                    const int a_is_columns) {
     const mlp_tail tail = v_tail(t->n_last);
@@ -239,7 +252,7 @@ MLP_INLINE int MLP_REAL(tiles_run)(const MLP_REAL(tiles) * t, const size_t rows,
     for (size_t tile = 0; tile < t->n_tiles; tile++) {
         mlp_vec acc[MLP_ACCUMULATORS];
         if (t->n_inner >= MLP_DEEP) {
-            MLP_REAL(tile_fetch)(t->c_stride, c, rows, vecs);
+            if (c != NULL) MLP_REAL(tile_fetch)(t->c_stride, c, rows, vecs);
             if (a_is_columns && parameters != NULL)
                 MLP_REAL(tile_fetch)(t->c_stride, parameters, rows, vecs);
             if (!a_is_columns && factor != NULL)
@@ -253,7 +266,7 @@ MLP_INLINE int MLP_REAL(tiles_run)(const MLP_REAL(tiles) * t, const size_t rows,
             to = parameters;
             parameters += c_step;
         }
-        if (!a_is_columns) MLP_REAL(tile_finish)(t, factor, rows, vecs, tail, acc);
+        if (!a_is_columns) MLP_REAL(tile_finish)(t, factor, found, rows, vecs, tail, acc);
         MLP_UNROLL
         for (size_t i = 0; i < rows; i++, to += t->c_stride) {
             MLP_UNROLL
@@ -268,10 +281,10 @@ MLP_INLINE int MLP_REAL(tiles_run)(const MLP_REAL(tiles) * t, const size_t rows,
             if (derivative != NULL) derivative += c_step;
         }
         a += a_step;
-        c += c_step;
+        if (c != NULL) c += c_step;
         if (factor != NULL) factor += rows * t->factor_stride;
     }
-    return !a_is_columns || MLP_REAL(found_none)(found);
+    return !(a_is_columns ? parameters != NULL : t->watch) || MLP_REAL(found_none)(found);
 }
 
 /* Every tile of up to MLP_TILE_ROWS x MLP_TILE_VECS as a function of its own, so that the counts
@@ -348,7 +361,8 @@ typedef struct MLP_REAL(product) {
     mlp_activation activation;
     mlp_real *output;     /* f(c) at c_stride, may be c itself; NULL: c is all that is wanted */
     mlp_real *derivative; /* f'(c) at c_stride, or NULL */
-    const mlp_optimizer *update; /* see tiles */
+    int watch;            /* this and the next two: see tiles */
+    const mlp_optimizer *update;
     mlp_real *parameters;
     mlp_real *scratch; /* a panel of B */
 } MLP_REAL(product);
@@ -413,7 +427,7 @@ MLP_INLINE int MLP_REAL(run_tiles)(MLP_REAL(tiles) * t, size_t n_rows, size_t ve
             t->b_stride = MLP_PANEL;
         }
         t->a += done * (a_is_columns ? 1 : t->a_stride);
-        t->c += done * t->c_stride;
+        if (t->c != NULL) t->c += done * t->c_stride;
         if (t->factor != NULL) t->factor += done * t->factor_stride;
         if (t->output != NULL) t->output += done * t->c_stride;
         if (t->derivative != NULL) t->derivative += done * t->c_stride;
@@ -422,7 +436,7 @@ MLP_INLINE int MLP_REAL(run_tiles)(MLP_REAL(tiles) * t, size_t n_rows, size_t ve
     return finite;
 }
 
-/* Whether all updated parameters are finite. */
+/* Whether all is finite that is watched. */
 static int MLP_REAL(product_run)(const MLP_REAL(product) * p) {
     int finite = 1;
     if (p->n_rows == 0) return finite;
@@ -444,7 +458,7 @@ static int MLP_REAL(product_run)(const MLP_REAL(product) * p) {
                 .a = p->a_is_columns ? p->a + k0 * p->a_stride : p->a + k0,
                 .a_stride = p->a_stride,
                 .fetch = (const char *)p->scratch,
-                .c = p->c + column,
+                .c = p->c ? p->c + column : NULL,
                 .c_stride = p->c_stride,
                 .n_last = width - (vecs - 1) * MLP_LANES,
                 .accumulate = p->accumulate || k0 > 0,
@@ -469,6 +483,7 @@ static int MLP_REAL(product_run)(const MLP_REAL(product) * p) {
                 t.factor_stride = p->factor_stride;
                 t.factor_is_relu = p->factor_is_relu;
                 t.relu = relu;
+                t.watch = p->watch;
                 t.activation = p->activation;
                 t.output = p->output && !relu ? p->output + column : NULL;
                 t.derivative = p->derivative ? p->derivative + column : NULL;

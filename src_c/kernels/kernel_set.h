@@ -17,6 +17,7 @@ const mlp_kernels MLP_REAL(mlp_kernels) = {
     .linear_backward_input = MLP_REAL(linear_backward_input),
     .linear_backward_weight = MLP_REAL(linear_backward_weight),
     .linear_backward_bias = MLP_REAL(linear_backward_bias),
+    .largest = MLP_REAL(largest),
     .multiply = MLP_REAL(multiply),
     .softmax_backward = MLP_REAL(softmax_backward),
     .loss = MLP_REAL(loss),

@@ -12,9 +12,9 @@
  * panel.
  */
 
-static void MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, const void *x,
-                                     size_t x_stride, void *z, void *a, void *d, size_t stride,
-                                     void *scratch) {
+static int MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, const void *x,
+                                    size_t x_stride, void *z, void *a, void *d, size_t stride,
+                                    void *scratch) {
     const int whole_row = layer->activation == MLP_SOFTMAX;
     MLP_REAL(product)
     p = {
@@ -29,14 +29,16 @@ static void MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, con
         .c_stride = stride,
         .bias = layer->bias,
         .activation = layer->activation,
+        .watch = layer->watch,
         .scratch = scratch,
     };
     if (a && !whole_row && (layer->activation != MLP_IDENTITY || z || d)) {
         p.output = a;
         p.derivative = d;
     }
-    MLP_REAL(product_run)(&p);
+    const int finite = MLP_REAL(product_run)(&p);
     if (a && whole_row) MLP_REAL(softmax)(n_rows, layer->n_outputs, stride, p.c, a);
+    return finite;
 }
 
 static void MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_rows, const void *dz,
@@ -76,7 +78,7 @@ static int MLP_REAL(linear_backward_weight)(const mlp_linear *layer, size_t n_ro
         .a_is_columns = 1,
         .b = dz,
         .b_stride = dz_stride,
-        .c = (mlp_real *)grad_weight + begin * layer->n_outputs,
+        .c = grad_weight ? (mlp_real *)grad_weight + begin * layer->n_outputs : NULL,
         .c_stride = layer->n_outputs,
         .accumulate = accumulate,
         .update = update,

@@ -57,6 +57,32 @@ MLP_INLINE int MLP_REAL(found_none)(const mlp_vec *found) {
     return none;
 }
 
+static double MLP_REAL(largest)(size_t n_rows, size_t n_columns, const void *a, size_t stride) {
+    mlp_vec largest = v_zero(), found[MLP_NOTES];
+    for (size_t i = 0; i < MLP_NOTES; i++)
+        found[i] = v_zero();
+    if (n_columns == stride) { /* whole rows are one long row */
+        n_columns *= n_rows;
+        n_rows = n_columns > 0;
+    }
+    for (size_t row = 0; row < n_rows; row++) {
+        const mlp_real *from = (const mlp_real *)a + row * stride;
+        for (size_t j = 0, i = 0; j < n_columns; j += MLP_LANES, i++) {
+            const size_t left = n_columns - j;
+            const mlp_vec x = v_load_tail(from + j, v_tail(left < MLP_LANES ? left : MLP_LANES));
+            largest = v_max(largest, v_abs(x));
+            found[i % MLP_NOTES] = MLP_REAL(note_not_finite)(x, found[i % MLP_NOTES]);
+        }
+    }
+    if (!MLP_REAL(found_none)(found)) return (double)INFINITY;
+    mlp_real lanes[MLP_LANES];
+    v_store(lanes, largest);
+    double result = 0.0;
+    for (size_t lane = 0; lane < MLP_LANES; lane++)
+        if ((double)lanes[lane] > result) result = (double)lanes[lane];
+    return result;
+}
+
 /* LANES parameters, or those of a tail. */
 MLP_INLINE mlp_vec MLP_REAL(sgd_lanes)(const mlp_sgd_constants *c, int store, int whole,
                                        mlp_tail tail, mlp_real *p, const mlp_real *g,

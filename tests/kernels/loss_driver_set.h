@@ -7,6 +7,7 @@
 
 static const mlp_kernels MLP_REAL(driver_kernels) = {
     .real_bytes = sizeof(mlp_real),
+    .largest = MLP_REAL(largest),
     .multiply = MLP_REAL(multiply),
     .softmax_backward = MLP_REAL(softmax_backward),
     .loss = MLP_REAL(loss),
