@@ -33,7 +33,6 @@ LN2_HIGH_BITS = {32: 9, 64: 40}
 # log(1 + f) is fitted where 1 + f is between SPLIT / 2 and SPLIT, a binade. With 3 / 2 the reduced
 # argument of log1p is exact on both sides of the split.
 LOG_SPLIT = mp.mpf("1.5")
-TANH_SPLIT = mp.mpf("0.625")
 # Beyond the limit a exp(-a^2 / 2) is 0 in the dtype.
 GELU_LIMIT = {32: mp.mpf(15), 64: mp.mpf(39)}
 # Any n(0) gives n(0) / (2 n(0)) = 1 / 2. Of the multiples of 1 / 128 between 1 / 2 and 1, this one
@@ -173,11 +172,11 @@ def gelu_fit(limit: mp.mpf, leading: mp.mpf, n_terms: int) -> Fit:
 
 
 def problems(bits: int) -> list[Fit]:
-    n_exp, n_log, n_tanh, n_gelu = (5, 8, 5, 5) if bits == 32 else (10, 19, 11, 11)
+    n_exp, n_log, n_log1p, n_gelu = (5, 8, 4, 5) if bits == 32 else (10, 19, 10, 11)
     half_ln2 = mp.log(2) / 2 * mp.mpf("1.0001")
 
-    def tanh_ratio(y: mp.mpf) -> mp.mpf:
-        return mp.tanh(mp.sqrt(y)) / mp.sqrt(y)
+    def log1p_ratio(t: mp.mpf) -> mp.mpf:
+        return 2 * mp.atanh(mp.sqrt(t)) / mp.sqrt(t)
 
     return [
         polynomial_fit(
@@ -197,12 +196,12 @@ def problems(bits: int) -> list[Fit]:
             n_log,
         ),
         polynomial_fit(
-            "tanh_terms",
-            "(tanh(x) / x - 1) / x^2 in x^2 for |x| <= MLP_TANH_SPLIT",
-            lambda y: (tanh_ratio(y) - 1) / y,
-            lambda y: y / tanh_ratio(y),
-            (mp.mpf(0), TANH_SPLIT**2),
-            n_tanh,
+            "log1p_terms",
+            "(2 atanh(s) / s - 2) / s^2 in s^2 for |s| <= 1 / 3; error relative to 2 atanh(s)",
+            lambda t: (log1p_ratio(t) - 2) / t,
+            lambda t: t / log1p_ratio(t),
+            (mp.mpf(0), mp.mpf(1) / 9),
+            n_log1p,
         ),
         gelu_fit(GELU_LIMIT[bits], GELU_LEADING[bits], n_gelu),
     ]
@@ -240,7 +239,6 @@ def main() -> None:
     print(pick("MLP_LN2_LOW", low))
     print()
     print(f"#define MLP_LOG_SPLIT {float(LOG_SPLIT)}")
-    print(f"#define MLP_TANH_SPLIT {float(TANH_SPLIT)}")
     print(pick("MLP_GELU_LIMIT", GELU_LIMIT))
     for bits in (32, 64):
         for problem in problems(bits):

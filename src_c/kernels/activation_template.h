@@ -12,10 +12,11 @@ MLP_INLINE void MLP_REAL(vec_identity)(mlp_vec z, mlp_vec *value, mlp_vec *deriv
     if (derivative) *derivative = v_set1(1);
 }
 
-#define MLP_FOR_EACH_ELEMENTWISE(use)                                                         \
-    use(MLP_IDENTITY, identity) use(MLP_RELU, relu) use(MLP_LEAKY_RELU, leaky_relu)           \
-        use(MLP_ELU, elu) use(MLP_GELU, gelu) use(MLP_SILU, silu) use(MLP_SOFTPLUS, softplus) \
-            use(MLP_TANH, tanh) use(MLP_SIGMOID, sigmoid)
+#define MLP_FOR_EACH_IN_ONE_PHASE(use)                                              \
+    use(MLP_IDENTITY, identity) use(MLP_RELU, relu) use(MLP_LEAKY_RELU, leaky_relu) \
+        use(MLP_ELU, elu) use(MLP_GELU, gelu)
+#define MLP_FOR_EACH_IN_TWO_PHASES(use) \
+    use(MLP_SILU, silu) use(MLP_SOFTPLUS, softplus) use(MLP_TANH, tanh) use(MLP_SIGMOID, sigmoid)
 
 #define MLP_ACTIVATE_DEFINE(code, name)                                                         \
     MLP_INLINE void MLP_REAL(activate_row_##name)(size_t n, const mlp_real *z, mlp_real *a,     \
@@ -43,7 +44,70 @@ MLP_INLINE void MLP_REAL(vec_identity)(mlp_vec z, mlp_vec *value, mlp_vec *deriv
                 MLP_REAL(activate_row_##name)(n_columns, z, a, NULL);                           \
         }                                                                                       \
     }
-MLP_FOR_EACH_ELEMENTWISE(MLP_ACTIVATE_DEFINE)
+MLP_FOR_EACH_IN_ONE_PHASE(MLP_ACTIVATE_DEFINE)
+
+/* Registers that wait between the phases: those of a tile fit. */
+#define MLP_PIECE 32
+
+/* A piece of at most MLP_PIECE registers, each row's last filled up. */
+#define MLP_ACTIVATE_IN_TWO_PHASES_DEFINE(code, name)                                              \
+    MLP_INLINE void MLP_REAL(activate_piece_##name)(size_t n_rows, size_t n_columns,               \
+                                                    size_t stride, const mlp_real *z, mlp_real *a, \
+                                                    mlp_real *d) {                                 \
+        MLP_ALIGNED(64) mlp_real rests[MLP_PIECE * MLP_LANES];                                     \
+        MLP_ALIGNED(64) mlp_real powers[MLP_PIECE * MLP_LANES];                                    \
+        const size_t whole = n_columns / MLP_LANES * MLP_LANES, left = n_columns - whole;          \
+        const mlp_tail tail = v_tail(left ? left : 1);                                             \
+        mlp_vec rest, n, value, derivative;                                                        \
+        size_t k = 0;                                                                              \
+        for (size_t i = 0; i < n_rows; i++) {                                                      \
+            const mlp_real *row = z + i * stride;                                                  \
+            for (size_t j = 0; j < whole; j += MLP_LANES, k += MLP_LANES) {                        \
+                MLP_REAL(name##_begin)(v_load(row + j), &rest, &n);                                \
+                v_store(rests + k, rest);                                                          \
+                v_store(powers + k, n);                                                            \
+            }                                                                                      \
+            if (left) {                                                                            \
+                MLP_REAL(name##_begin)(v_load_tail(row + whole, tail), &rest, &n);                 \
+                v_store(rests + k, rest);                                                          \
+                v_store(powers + k, n);                                                            \
+                k += MLP_LANES;                                                                    \
+            }                                                                                      \
+        }                                                                                          \
+        k = 0;                                                                                     \
+        for (size_t i = 0; i < n_rows; i++) {                                                      \
+            const size_t at = i * stride;                                                          \
+            for (size_t j = 0; j < whole; j += MLP_LANES, k += MLP_LANES) {                        \
+                MLP_REAL(name##_finish)(v_load(z + at + j), v_load(rests + k), v_load(powers + k), \
+                                        &value, d ? &derivative : NULL);                           \
+                v_store(a + at + j, value);                                                        \
+                if (d) v_store(d + at + j, derivative);                                            \
+            }                                                                                      \
+            if (left) {                                                                            \
+                MLP_REAL(name##_finish)(v_load_tail(z + at + whole, tail), v_load(rests + k),      \
+                                        v_load(powers + k), &value, d ? &derivative : NULL);       \
+                v_store_tail(a + at + whole, tail, value);                                         \
+                if (d) v_store_tail(d + at + whole, tail, derivative);                             \
+                k += MLP_LANES;                                                                    \
+            }                                                                                      \
+        }                                                                                          \
+    }                                                                                              \
+    static void MLP_REAL(activate_##name)(size_t n_rows, size_t n_columns, size_t stride,          \
+                                          const mlp_real *z, mlp_real *a, mlp_real *d) {           \
+        const size_t longest = MLP_PIECE * MLP_LANES;                                              \
+        for (size_t j = 0; j < n_columns; j += longest) {                                          \
+            const size_t width = n_columns - j < longest ? n_columns - j : longest;                \
+            const size_t step = MLP_PIECE / ((width + MLP_LANES - 1) / MLP_LANES);                 \
+            for (size_t i = 0; i < n_rows; i += step) {                                            \
+                const size_t rows = n_rows - i < step ? n_rows - i : step, at = i * stride + j;    \
+                if (d)                                                                             \
+                    MLP_REAL(activate_piece_##name)(rows, width, stride, z + at, a + at, d + at);  \
+                else                                                                               \
+                    MLP_REAL(activate_piece_##name)(rows, width, stride, z + at, a + at, NULL);    \
+            }                                                                                      \
+        }                                                                                          \
+    }
+MLP_FOR_EACH_IN_TWO_PHASES(MLP_ACTIVATE_IN_TWO_PHASES_DEFINE)
 
 static void MLP_REAL(activate)(mlp_activation activation, size_t n_rows, size_t n_columns,
                                size_t stride, const mlp_real *z, mlp_real *a, mlp_real *d) {
@@ -57,7 +121,8 @@ static void MLP_REAL(activate)(mlp_activation activation, size_t n_rows, size_t 
     case code:                                                         \
         MLP_REAL(activate_##name)(n_rows, n_columns, stride, z, a, d); \
         break;
-        MLP_FOR_EACH_ELEMENTWISE(MLP_ACTIVATE_CASE)
+        MLP_FOR_EACH_IN_ONE_PHASE(MLP_ACTIVATE_CASE)
+        MLP_FOR_EACH_IN_TWO_PHASES(MLP_ACTIVATE_CASE)
     case MLP_SOFTMAX:
     case MLP_N_ACTIVATIONS:
         break; /* softmax needs whole rows: linear_forward calls it itself */

@@ -13,7 +13,6 @@
 #define MLP_LN2_LOW  MLP_PICK(-0x1.bd0106p-13f, -0x1.8432a1b0e2634p-43)
 
 #define MLP_LOG_SPLIT  1.5
-#define MLP_TANH_SPLIT 0.625
 #define MLP_GELU_LIMIT MLP_PICK(0x1.ep+3f, 0x1.38p+5)
 
 /* (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2; error relative to e^r - 1; 2^-26.1. */
@@ -27,9 +26,12 @@ static const float log_terms_f32[8] = {
     0x1.288552p-3f, -0x1.0d964p-3f,  0x1.acb87ap-4f, -0x1.716968p-5f,
 };
 
-/* (tanh(x) / x - 1) / x^2 in x^2 for |x| <= MLP_TANH_SPLIT; 2^-27.71. */
-static const float tanh_terms_f32[5] = {
-    -0x1.555532p-2f, 0x1.110704p-3f, -0x1.b838ap-5f, 0x1.5211c2p-6f, -0x1.758f96p-8f,
+/* (2 atanh(s) / s - 2) / s^2 in s^2 for |s| <= 1 / 3; error relative to 2 atanh(s); 2^-27.74. */
+static const float log1p_terms_f32[4] = {
+    0x1.555502p-1f,
+    0x1.99d1c8p-2f,
+    0x1.1ec09ep-2f,
+    0x1.1ec808p-2f,
 };
 
 /* exp(a^2 / 2) Phi(-a) = n(a) / (2 n(a) + a m(a)) for 0 <= a <= MLP_GELU_LIMIT; 2^-26.96. */
@@ -56,11 +58,11 @@ static const double log_terms_f64[19] = {
     0x1.9f2fed78dfd4cp-5, -0x1.e1402eae59a73p-6, 0x1.08e9b8e18c232p-7,
 };
 
-/* (tanh(x) / x - 1) / x^2 in x^2 for |x| <= MLP_TANH_SPLIT; 2^-56.45. */
-static const double tanh_terms_f64[11] = {
-    -0x1.55555555554ffp-2,  0x1.111111110aca1p-3,  -0x1.ba1ba1b5049ebp-5,  0x1.664f477a98c13p-6,
-    -0x1.226e162600a06p-7,  0x1.d6cf2761f0b5ep-9,  -0x1.7d689ce09f7f3p-10, 0x1.3365ece395dc7p-11,
-    -0x1.df545ca2ea753p-13, 0x1.438ec3e0f8471p-14, -0x1.0da2cf1bd494cp-16,
+/* (2 atanh(s) / s - 2) / s^2 in s^2 for |s| <= 1 / 3; error relative to 2 atanh(s); 2^-59.41. */
+static const double log1p_terms_f64[10] = {
+    0x1.5555555555535p-1, 0x1.99999999a0723p-2, 0x1.249249208ea33p-2, 0x1.c71c741b05a16p-3,
+    0x1.745cb43b39bep-3,  0x1.3b1dd5ebd3c27p-3, 0x1.106814501da0fp-3, 0x1.efd30b7defc0fp-4,
+    0x1.55c958c35870ep-4, 0x1.5c6149fd387cp-3,
 };
 
 /* exp(a^2 / 2) Phi(-a) = n(a) / (2 n(a) + a m(a)) for 0 <= a <= MLP_GELU_LIMIT; 2^-58.18. */

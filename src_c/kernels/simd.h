@@ -22,6 +22,8 @@
  *   v_lt v_le v_eq (a, b)      ordered comparisons: false where a lane is NaN
  *   v_select(mask, a, b)       mask ? a : b
  *   v_pow2(n)                  2^n for an integer-valued n that gives a normal number
+ *   v_ldexp(a, n)              a 2^n, rounded once, for an integer-valued n, |n| <= 240 in float and
+ *                              2000 in double; a 2^(n/2) is normal, 0 or not finite, or n is 0
  *   v_exponent(a) v_mantissa(a)   a = mantissa 2^exponent, 1 <= mantissa < 2, for normal a > 0
  *   v_transpose(...)         a square block, see simd_transpose.h
  *
@@ -36,6 +38,9 @@
  * from where a shift moves it into the exponent field: 1.5 * 2^23 + 127 and 1.5 * 2^52 + 1023. */
 #define MLP_POW2_MAGIC_f32 12583039.0f
 #define MLP_POW2_MAGIC_f64 6755399441056767.0
+/* 1.5 * 2^23 + 2 * 127 and 1.5 * 2^52 + 2 * 1023: n + 2 bias, to be split into two exponents. */
+#define MLP_LDEXP_MAGIC_f32 12583166.0f
+#define MLP_LDEXP_MAGIC_f64 6755399441057790.0
 /* The bits of 2^23 and 2^52, below which an integer is its own significand. */
 #define MLP_INT_MAGIC_f32 0x4B000000
 #define MLP_INT_MAGIC_f64 0x4330000000000000LL

@@ -40,6 +40,7 @@ static const int64_t tail_window_f64[8] = {-1, -1, -1, -1};
 #define v_eq(a, b)                  X_(cmp)(a, b, _CMP_EQ_OQ)
 #define v_select(mask, a, b)        X_(blendv)(b, a, mask)
 #define v_pow2(n)                   V_(pow2)(n)
+#define v_ldexp(a, n)               V_(ldexp)(a, n)
 #define v_exponent(a)               V_(exponent)(a)
 #define v_mantissa(a)               V_(mantissa)(a)
 
@@ -51,6 +52,22 @@ MLP_INLINE vec_f32 pow2_f32(vec_f32 n) {
 MLP_INLINE vec_f64 pow2_f64(vec_f64 n) {
     __m256i bits = _mm256_castpd_si256(_mm256_add_pd(n, _mm256_set1_pd(MLP_POW2_MAGIC_f64)));
     return _mm256_castsi256_pd(_mm256_slli_epi64(bits, 52));
+}
+
+MLP_INLINE vec_f32 ldexp_f32(vec_f32 a, vec_f32 n) {
+    __m256i sum = _mm256_castps_si256(_mm256_add_ps(n, _mm256_set1_ps(MLP_LDEXP_MAGIC_f32)));
+    __m256i half = _mm256_srli_epi32(sum, 1);
+    __m256 first = _mm256_castsi256_ps(_mm256_slli_epi32(half, 23));
+    __m256 rest = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_sub_epi32(sum, half), 23));
+    return _mm256_mul_ps(_mm256_mul_ps(a, first), rest);
+}
+
+MLP_INLINE vec_f64 ldexp_f64(vec_f64 a, vec_f64 n) {
+    __m256i sum = _mm256_castpd_si256(_mm256_add_pd(n, _mm256_set1_pd(MLP_LDEXP_MAGIC_f64)));
+    __m256i half = _mm256_srli_epi64(sum, 1);
+    __m256d first = _mm256_castsi256_pd(_mm256_slli_epi64(half, 52));
+    __m256d rest = _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_sub_epi64(sum, half), 52));
+    return _mm256_mul_pd(_mm256_mul_pd(a, first), rest);
 }
 
 MLP_INLINE vec_f32 exponent_f32(vec_f32 a) {

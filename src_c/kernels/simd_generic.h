@@ -37,6 +37,7 @@
 #define v_eq(a, b)                  ((a) == (b))
 #define v_select(mask, a, b)        ((mask) ? (a) : (b))
 #define v_pow2(n)                   V_(scalar_pow2)(n)
+#define v_ldexp(a, n)               V_(scalar_ldexp)(a, n)
 #define v_exponent(a)               V_(scalar_exponent)(a)
 #define v_mantissa(a)               V_(scalar_mantissa)(a)
 
@@ -76,6 +77,32 @@ MLP_INLINE double scalar_pow2_f64(double n) {
     bits <<= 52;
     memcpy(&shifted, &bits, sizeof bits);
     return shifted;
+}
+
+/* Not ldexp of the C library, whose every call costs as much as a whole function here. */
+MLP_INLINE float scalar_ldexp_f32(float a, float n) {
+    const float sum = n + MLP_LDEXP_MAGIC_f32;
+    uint32_t bits, first, rest;
+    float factors[2];
+    memcpy(&bits, &sum, sizeof bits);
+    first = bits >> 1;
+    rest = (bits - first) << 23;
+    first <<= 23;
+    memcpy(&factors[0], &first, sizeof first);
+    memcpy(&factors[1], &rest, sizeof rest);
+    return a * factors[0] * factors[1];
+}
+MLP_INLINE double scalar_ldexp_f64(double a, double n) {
+    const double sum = n + MLP_LDEXP_MAGIC_f64;
+    uint64_t bits, first, rest;
+    double factors[2];
+    memcpy(&bits, &sum, sizeof bits);
+    first = bits >> 1;
+    rest = (bits - first) << 52;
+    first <<= 52;
+    memcpy(&factors[0], &first, sizeof first);
+    memcpy(&factors[1], &rest, sizeof rest);
+    return a * factors[0] * factors[1];
 }
 
 MLP_INLINE float scalar_exponent_f32(float a) {

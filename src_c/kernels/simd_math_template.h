@@ -20,25 +20,22 @@
 #define MLP_EXP_LOW  MLP_PICK(-110.0f, -760.0)
 #define MLP_EXP_HIGH MLP_PICK(90.0f, 711.0)
 /* 2^n is normal between these; far from the denormals above the third. */
-#define MLP_EXPONENT_LOW  MLP_PICK(-126.0f, -1022.0)
 #define MLP_EXPONENT_HIGH MLP_PICK(127.0f, 1023.0)
 #define MLP_EXPONENT_SAFE MLP_PICK(-100.0f, -960.0)
 /* 2^64 lifts every denormal into the normal range. */
 #define MLP_SMALLEST_NORMAL MLP_PICK(FLT_MIN, DBL_MIN)
 
-/* c[0] + c[1] x + ..., as two interleaved chains in x^2: half the latency of Horner's one. */
+/* c[0] + c[1] x + ..., a polynomial in x^2 whose coefficients are pairs c[i] + c[i + 1] x: half the
+ * latency of Horner's chain, and one multiplication more. */
 MLP_INLINE mlp_vec MLP_REAL(polynomial)(mlp_vec x, const mlp_real *c, int n_terms) {
     const mlp_vec x2 = v_mul(x, x);
-    mlp_vec last = v_set1(c[n_terms - 1]);
-    mlp_vec other = v_set1(c[n_terms - 2]);
+    int i = n_terms - 1 - n_terms % 2;
+    mlp_vec sum = v_fma(v_set1(c[i]), x, v_set1(c[i - 1]));
+    if (n_terms % 2 == 1) sum = v_fma(v_set1(c[n_terms - 1]), x2, sum);
     MLP_UNROLL
-    for (int i = n_terms - 3; i > 0; i -= 2) {
-        last = v_fma(last, x2, v_set1(c[i]));
-        other = v_fma(other, x2, v_set1(c[i - 1]));
-    }
-    if (n_terms % 2 == 0) return v_fma(last, x, other);
-    last = v_fma(last, x2, v_set1(c[0]));
-    return v_fma(other, x, last);
+    for (i -= 2; i > 0; i -= 2)
+        sum = v_fma(sum, x2, v_fma(v_set1(c[i]), x, v_set1(c[i - 1])));
+    return sum;
 }
 
 #undef MLP_POLYNOMIAL
@@ -72,24 +69,9 @@ MLP_INLINE mlp_vec MLP_REAL(vec_exp)(mlp_vec x) {
     inside = v_min(v_set1(MLP_EXP_HIGH), inside);
     mlp_vec high, low;
     mlp_vec n = MLP_REAL(exp_reduce)(inside, &high, &low);
-    mlp_vec n_normal = v_min(v_set1(MLP_EXPONENT_HIGH), n);
-    n_normal = v_max(v_set1(MLP_EXPONENT_LOW), n_normal);
-    mlp_vec n_rest = v_sub(n, n_normal);
     mlp_vec tail = MLP_REAL(exp_tail)(high, low);
     mlp_vec power = v_add(v_set1(MLP_C(1)), v_add(high, tail));
-    return v_mul(v_mul(power, v_pow2(n_rest)), v_pow2(n_normal));
-}
-
-/*
- * 2^n for n <= 0, as the returned value times *scale; scale is 1 unless 2^n comes near the
- * denormals. A caller multiplies by scale last, after all other factors, and so rounds to a
- * denormal once.
- */
-MLP_INLINE mlp_vec MLP_REAL(scaled_power)(mlp_vec n, mlp_vec *scale) {
-    mlp_vec n_normal = v_max(v_set1(MLP_EXPONENT_SAFE), n);
-    mlp_vec n_rest = v_sub(n, n_normal);
-    *scale = v_pow2(n_rest);
-    return v_pow2(n_normal);
+    return v_ldexp(power, n);
 }
 
 /* e^r 2^n - 1 for a normal 2^n. Where the two nearly cancel, 2^n high + (2^n - 1) is exact. */
@@ -152,15 +134,15 @@ MLP_INLINE mlp_vec MLP_REAL(vec_log)(mlp_vec x) {
     return v_select(v_eq(x, zero), v_neg(infinity), result);
 }
 
-/* log(1 + x) for x in [0, 1]: k is 0 or 1, and (x - 1) / 2 is exact. A denormal x is the result. */
+/*
+ * log(1 + x) for x in [0, 1], with s = x / (2 + x): 2 atanh s = x - s (x - s^2 p(s^2)), p of degree 3
+ * and 9. A denormal x is the result.
+ */
 MLP_INLINE mlp_vec MLP_REAL(log1p_unit)(mlp_vec x) {
-    const mlp_vec one = v_set1(MLP_C(1));
-    const mlp_vec half = v_set1(MLP_C(0.5));
-    mlp_mask large = v_lt(v_set1(MLP_C(MLP_LOG_SPLIT - 1)), x);
-    mlp_vec k = v_select(large, one, v_zero());
-    mlp_vec halved = v_mul(half, v_sub(x, one));
-    mlp_vec f = v_select(large, halved, x);
-    return MLP_REAL(log_reduced)(k, f);
+    mlp_vec s = v_div(x, v_add(v_set1(MLP_C(2)), x));
+    mlp_vec s2 = v_mul(s, s);
+    mlp_vec p = MLP_POLYNOMIAL(s2, log1p_terms);
+    return v_fnma(s, v_fnma(s2, p, x), x);
 }
 
 /*

@@ -41,6 +41,7 @@ typedef uint64x2_t mask_f64;
 #define v_eq(a, b)                  X_(vceqq)(a, b)
 #define v_select(mask, a, b)        X_(vbslq)(mask, a, b)
 #define v_pow2(n)                   V_(pow2)(n)
+#define v_ldexp(a, n)               V_(ldexp)(a, n)
 #define v_exponent(a)               V_(exponent)(a)
 #define v_mantissa(a)               V_(mantissa)(a)
 
@@ -90,6 +91,22 @@ MLP_INLINE vec_f32 pow2_f32(vec_f32 n) {
 MLP_INLINE vec_f64 pow2_f64(vec_f64 n) {
     uint64x2_t bits = vreinterpretq_u64_f64(vaddq_f64(n, vdupq_n_f64(MLP_POW2_MAGIC_f64)));
     return vreinterpretq_f64_u64(vshlq_n_u64(bits, 52));
+}
+
+MLP_INLINE vec_f32 ldexp_f32(vec_f32 a, vec_f32 n) {
+    uint32x4_t sum = vreinterpretq_u32_f32(vaddq_f32(n, vdupq_n_f32(MLP_LDEXP_MAGIC_f32)));
+    uint32x4_t half = vshrq_n_u32(sum, 1);
+    float32x4_t first = vreinterpretq_f32_u32(vshlq_n_u32(half, 23));
+    float32x4_t rest = vreinterpretq_f32_u32(vshlq_n_u32(vsubq_u32(sum, half), 23));
+    return vmulq_f32(vmulq_f32(a, first), rest);
+}
+
+MLP_INLINE vec_f64 ldexp_f64(vec_f64 a, vec_f64 n) {
+    uint64x2_t sum = vreinterpretq_u64_f64(vaddq_f64(n, vdupq_n_f64(MLP_LDEXP_MAGIC_f64)));
+    uint64x2_t half = vshrq_n_u64(sum, 1);
+    float64x2_t first = vreinterpretq_f64_u64(vshlq_n_u64(half, 52));
+    float64x2_t rest = vreinterpretq_f64_u64(vshlq_n_u64(vsubq_u64(sum, half), 52));
+    return vmulq_f64(vmulq_f64(a, first), rest);
 }
 
 MLP_INLINE vec_f32 exponent_f32(vec_f32 a) {

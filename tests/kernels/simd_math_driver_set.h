@@ -60,6 +60,11 @@ static MLP_REAL(triple) MLP_REAL(run_unary)(mlp_vec x, mlp_vec y) {
     return (MLP_REAL(triple)){v_round(x), v_abs(x), v_neg(x)};
 }
 
+static MLP_REAL(triple) MLP_REAL(run_scale)(mlp_vec x, mlp_vec y) {
+    const mlp_vec product = v_ldexp(x, y);
+    return (MLP_REAL(triple)){product, product, product};
+}
+
 static const struct {
     const char *name;
     MLP_REAL(function) run;
@@ -67,7 +72,7 @@ static const struct {
 #define ROW(name) {#name, MLP_REAL(run_##name)}
     ROW(exp),      ROW(expm1),   ROW(log),   ROW(log1p), ROW(sigmoid), ROW(tanh),
     ROW(softplus), ROW(elu),     ROW(silu),  ROW(gelu),  ROW(relu),    ROW(leaky_relu),
-    ROW(order),    ROW(compare), ROW(split), ROW(unary),
+    ROW(order),    ROW(compare), ROW(split), ROW(unary), ROW(scale),
 #undef ROW
 };
 

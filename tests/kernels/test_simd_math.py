@@ -44,7 +44,7 @@ PROMISED = {
     "log": ((1.0, 1.0), (1.0, 1.0)),
     "log1p": ((1.0, 1.0), (1.0, 1.0)),
     "sigmoid": ((2.0, 3.0), (2.0, 3.0)),
-    "tanh": ((2.0, 3.0), (2.0, 3.0)),
+    "tanh": ((2.0, 3.5), (2.0, 3.5)),
     "softplus": ((2.0, 2.0), (2.0, 2.0)),
     "elu": ((1.5, 1.0), (1.5, 1.0)),
     "silu": ((3.0, 4.0), (3.0, 4.0)),
@@ -335,11 +335,11 @@ def test_one_float32_in_four_thousand_keeps_the_promise(driver_of, tmp_path, isa
     text = subprocess.run([tmp_path / "ulp", "32", "4099"], capture_output=True, text=True).stdout
     rows = [line.split() for line in text.splitlines()[1:]]
     assert {row[0] for row in rows} == set(PROMISED)
-    for name, part, worst, at, right, at_right, root, wrong, _ in rows:
+    for name, part, worst, at, right, at_right, root, wrong, disputed, _ in rows:
         bound = PROMISED[name][0][part == "derivative"]
         assert float(worst) <= allowed(isa, name, bound, float(at)), f"{name} {part} at {at}"
         assert float(root) <= allowed(isa, name, ROOT_PROMISED, 1.0), f"{name} {part}"
-        assert wrong == "0", f"{name} {part}"
+        assert (wrong, disputed) == ("0", "0"), f"{name} {part}"
         if name == "gelu":
             assert float(right) <= allowed(isa, name, 4.0, float(at_right)), f"{part} at {at_right}"
 
@@ -380,6 +380,21 @@ class TestWords:
         assert np.array_equal(exponent, (n - 1).astype(dtype))
         assert np.array_equal(mantissa, 2 * fraction)
         assert np.array_equal(power, np.ldexp(np.ones_like(x), n - 1))
+
+    def test_a_number_times_a_power_of_two_is_rounded_once(self, driver, dtype):
+        info = np.finfo(dtype)
+        n = np.arange(info.minexp - info.nmant - 3, info.maxexp + 3)
+        factors = [1.0, 1.5, 1.9999999, 0.75, np.inf, np.nan]
+        a = np.repeat(np.array(factors, dtype), n.size)
+        n = np.tile(n, len(factors))
+        with np.errstate(over="ignore", under="ignore"):
+            expected = np.ldexp(a, n)
+        # The driver's second operand is its first in reverse, 1003 at a time.
+        for first in range(0, a.size, 501):
+            part = slice(first, first + 501)
+            x = np.concatenate([a[part], n[part][::-1].astype(dtype)])
+            product = driver("scale", x)[0]
+            assert same_bits(product[: expected[part].size], expected[part])
 
     def test_round_goes_to_even(self, driver, dtype):
         x = np.array([-1000.5, -2.5, -1.5, -0.4, 0.0, 0.5, 1.5, 2.5, 7.49, 1001.5], dtype)
