@@ -46,10 +46,9 @@ typedef struct MLP_REAL(tiles) {
     const mlp_real *a;
     size_t a_stride; /* rows: from row to row; columns: from inner index to inner index */
     const mlp_real *b;
-    size_t b_stride;   /* from inner index to inner index */
-    const char *fetch; /* what the next panel is made of: prefetched in passing */
-    size_t fetch_step; /* bytes by which that moves on with every inner index */
-    mlp_real *b_copy;  /* where the panel is copied to, MLP_PANEL columns a row; or NULL */
+    size_t b_stride; /* from inner index to inner index */
+
+    mlp_real *b_copy; /* where the panel is copied to, MLP_PANEL columns a row; or NULL */
     mlp_real *c;
     size_t c_stride;
     size_t n_last;          /* columns in the last register, 1 .. LANES */
@@ -57,6 +56,7 @@ typedef struct MLP_REAL(tiles) {
     int relu;               /* C becomes max(0, .) */
     int watch;              /* the result tells whether C with its bias is finite */
     const mlp_real *bias;   /* (columns) or NULL */
+    int bias_is_scalar;     /* bias is one number, for all columns */
     const mlp_real *factor; /* (rows, columns) at factor_stride, or NULL */
     size_t factor_stride;
     int factor_is_relu;        /* factor holds outputs of ReLU: what counts is its derivative */
@@ -73,10 +73,36 @@ typedef struct MLP_REAL(tiles) {
 /* Rows are addressed from every third row's pointer, so that 14 of them need five registers. */
 #define MLP_ROW_POINTERS ((MLP_TILE_ROWS + 2) / 3)
 
+/* One index of the inner dimension; copies the row of B to `copy` unless that is NULL. */
+MLP_INLINE void MLP_REAL(tile_step)(const mlp_real *const *group, size_t row_step,
+                                    const mlp_real *b, size_t b_stride, mlp_real *copy,
+                                    const size_t rows, const size_t vecs, mlp_tail tail,
+                                    mlp_vec acc[MLP_ACCUMULATORS]) {
+    mlp_vec bv[MLP_ACCUMULATORS];
+    MLP_UNROLL
+    for (size_t v = 0; v + 1 < vecs; v++)
+        bv[v] = v_load(b + v * MLP_LANES);
+    bv[vecs - 1] = v_load_tail(b + (vecs - 1) * MLP_LANES, tail);
+    if (copy != NULL) {
+        MLP_UNROLL
+        for (size_t v = 0; v < vecs; v++) {
+            v_store(copy + v * MLP_LANES, bv[v]);
+            MLP_PREFETCH(b + MLP_FETCH_AHEAD * b_stride + v * MLP_LANES);
+        }
+    }
+    MLP_UNROLL
+    for (size_t i = 0; i < rows; i++) {
+        const mlp_vec ai = v_set1(group[i / 3][(i % 3) * row_step]);
+        MLP_UNROLL
+        for (size_t v = 0; v < vecs; v++)
+            acc[i * vecs + v] = v_fma(ai, bv[v], acc[i * vecs + v]);
+    }
+}
+
 /* Chunks of the inner dimension, each from zero, added up in order. */
 MLP_INLINE void MLP_REAL(tile_multiply)(const MLP_REAL(tiles) * t, const mlp_real *a,
                                         const mlp_real *c, const size_t rows, const size_t vecs,
-                                        const int a_is_columns, mlp_tail tail, const char **fetch,
+                                        const int a_is_columns, mlp_tail tail,
                                         mlp_vec acc[MLP_ACCUMULATORS]) {
     const size_t b_stride = t->b_stride, a_stride = t->a_stride;
     const size_t row_step = a_is_columns ? 1 : a_stride, inner_step = a_is_columns ? a_stride : 1;
@@ -98,34 +124,21 @@ MLP_INLINE void MLP_REAL(tile_multiply)(const MLP_REAL(tiles) * t, const mlp_rea
             for (size_t v = 0; v < vecs; v++)
                 acc[i * vecs + v] = v_zero();
         }
-        for (size_t k = 0; k < depth; k++) {
-            mlp_vec bv[MLP_ACCUMULATORS];
-            MLP_UNROLL
-            for (size_t v = 0; v + 1 < vecs; v++)
-                bv[v] = v_load(b + v * MLP_LANES);
-            bv[vecs - 1] = v_load_tail(b + (vecs - 1) * MLP_LANES, tail);
-            if (copy != NULL) {
+        /* Products of few rows do not copy, and those of many have no short tiles. */
+        if (copy == NULL || rows <= MLP_TILE_ROWS / 2) {
+            for (size_t k = 0; k < depth; k++, b += b_stride) {
+                MLP_REAL(tile_step)(group, row_step, b, b_stride, NULL, rows, vecs, tail, acc);
                 MLP_UNROLL
-                for (size_t v = 0; v < vecs; v++) {
-                    v_store(copy + v * MLP_LANES, bv[v]);
-                    MLP_PREFETCH(b + MLP_FETCH_AHEAD * b_stride + v * MLP_LANES);
-                }
-                copy += MLP_PANEL;
-            } else if (vecs <= MLP_TILE_VECS) {
-                MLP_PREFETCH(*fetch);
-                *fetch += t->fetch_step;
+                for (size_t g = 0; g < (rows + 2) / 3; g++)
+                    group[g] += inner_step;
             }
-            MLP_UNROLL
-            for (size_t i = 0; i < rows; i++) {
-                const mlp_vec ai = v_set1(group[i / 3][(i % 3) * row_step]);
+        } else {
+            for (size_t k = 0; k < depth; k++, b += b_stride, copy += MLP_PANEL) {
+                MLP_REAL(tile_step)(group, row_step, b, b_stride, copy, rows, vecs, tail, acc);
                 MLP_UNROLL
-                for (size_t v = 0; v < vecs; v++)
-                    acc[i * vecs + v] = v_fma(ai, bv[v], acc[i * vecs + v]);
+                for (size_t g = 0; g < (rows + 2) / 3; g++)
+                    group[g] += inner_step;
             }
-            MLP_UNROLL
-            for (size_t g = 0; g < (rows + 2) / 3; g++)
-                group[g] += inner_step;
-            b += b_stride;
         }
         left -= depth;
         if (sum != NULL) {
@@ -184,8 +197,9 @@ MLP_INLINE void MLP_REAL(tile_finish)(const MLP_REAL(tiles) * t, const mlp_real 
     if (t->bias != NULL) {
         MLP_UNROLL
         for (size_t v = 0; v < vecs; v++) {
-            const mlp_vec bias = v + 1 < vecs ? v_load(t->bias + v * MLP_LANES)
-                                              : v_load_tail(t->bias + v * MLP_LANES, tail);
+            const mlp_vec bias = t->bias_is_scalar ? v_set1(*t->bias)
+                                 : v + 1 < vecs    ? v_load(t->bias + v * MLP_LANES)
+                                                   : v_load_tail(t->bias + v * MLP_LANES, tail);
             MLP_UNROLL
             for (size_t i = 0; i < rows; i++)
                 acc[i * vecs + v] = v_add(acc[i * vecs + v], bias);
@@ -242,7 +256,7 @@ MLP_INLINE int MLP_REAL(tiles_run)(const MLP_REAL(tiles) * t, const size_t rows,
     const mlp_real *a = t->a, *factor = t->factor;
     mlp_real *c = t->c, *output = t->output, *derivative = t->derivative;
     mlp_real *parameters = t->parameters;
-    const char *fetch = t->fetch;
+
     mlp_sgd_constants constants;
     if (a_is_columns && parameters != NULL) constants = MLP_REAL(sgd_constants_of)(t->update);
     mlp_vec found[MLP_NOTES];
@@ -258,7 +272,7 @@ MLP_INLINE int MLP_REAL(tiles_run)(const MLP_REAL(tiles) * t, const size_t rows,
             if (!a_is_columns && factor != NULL)
                 MLP_REAL(tile_fetch)(t->factor_stride, factor, rows, vecs);
         }
-        MLP_REAL(tile_multiply)(t, a, c, rows, vecs, a_is_columns, tail, &fetch, acc);
+        MLP_REAL(tile_multiply)(t, a, c, rows, vecs, a_is_columns, tail, acc);
         mlp_real *to = c;
         if (a_is_columns && parameters != NULL) {
             MLP_REAL(tile_update)(&constants, parameters, c, t->c_stride, found, rows, vecs, tail,
@@ -355,6 +369,7 @@ typedef struct MLP_REAL(product) {
     size_t c_stride;
     int accumulate;
     const mlp_real *bias;   /* (n_columns) or NULL */
+    int bias_is_scalar;     /* bias is one number, for all columns */
     const mlp_real *factor; /* (n_rows, n_columns) at factor_stride, or NULL */
     size_t factor_stride;
     int factor_is_relu; /* factor holds outputs of ReLU: what counts is its derivative */
@@ -393,7 +408,8 @@ static void MLP_REAL(transpose_panel)(size_t depth, size_t width, const mlp_real
 
 /* The tiles that suit a product of few rows or few samples; NULL: none. */
 MLP_INLINE const MLP_REAL(wide_tile) * MLP_REAL(wide_tiles_of)(const MLP_REAL(product) * p) {
-    if (p->a_is_columns) return p->n_inner <= MLP_WIDE_SAMPLES ? MLP_REAL(wide_columns) : NULL;
+    if (p->a_is_columns)
+        return p->n_inner <= MLP_WIDE_SAMPLES || p->n_rows == 1 ? MLP_REAL(wide_columns) : NULL;
     if (p->b_is_transposed || p->n_rows > MLP_WIDE_ROWS) return NULL;
     return MLP_REAL(wide_rows)[p->n_rows - 1];
 }
@@ -421,7 +437,7 @@ MLP_INLINE int MLP_REAL(run_tiles)(MLP_REAL(tiles) * t, size_t n_rows, size_t ve
         t->b_copy = copying ? panel : NULL;
         finite &= MLP_REAL(tile_table)[a_is_columns][(vecs - 1) * MLP_TILE_ROWS + rows - 1](t);
         const size_t done = t->n_tiles * rows;
-        t->fetch += t->n_tiles * t->n_inner * t->fetch_step;
+
         if (copying) {
             t->b = panel;
             t->b_stride = MLP_PANEL;
@@ -444,6 +460,7 @@ static int MLP_REAL(product_run)(const MLP_REAL(product) * p) {
                        p->b_stride * sizeof(mlp_real) > MLP_SPARSE_BYTES;
     const MLP_REAL(wide_tile) *wide_tiles = MLP_REAL(wide_tiles_of)(p);
     const int relu = p->activation == MLP_RELU && p->output == p->c && p->derivative == NULL;
+
     for (size_t k0 = 0; k0 == 0 || k0 < p->n_inner; k0 += MLP_SWEEP) {
         const size_t depth = p->n_inner - k0 < MLP_SWEEP ? p->n_inner - k0 : MLP_SWEEP;
         const int last_sweep = k0 + depth == p->n_inner;
@@ -457,28 +474,25 @@ static int MLP_REAL(product_run)(const MLP_REAL(product) * p) {
                 .n_inner = depth,
                 .a = p->a_is_columns ? p->a + k0 * p->a_stride : p->a + k0,
                 .a_stride = p->a_stride,
-                .fetch = (const char *)p->scratch,
+
                 .c = p->c ? p->c + column : NULL,
                 .c_stride = p->c_stride,
                 .n_last = width - (vecs - 1) * MLP_LANES,
                 .accumulate = p->accumulate || k0 > 0,
             };
             if (p->b_is_transposed) {
-                MLP_REAL(transpose_panel)(depth, width, p->b + column * p->b_stride + k0,
-                                          p->b_stride, p->scratch);
                 t.b = p->scratch;
                 t.b_stride = MLP_PANEL;
-                if (left > MLP_PANEL && depth == p->b_stride) {
-                    const size_t n_tiles = (p->n_rows + MLP_TILE_ROWS - 1) / MLP_TILE_ROWS;
-                    t.fetch = (const char *)(p->b + (column + MLP_PANEL) * p->b_stride);
-                    t.fetch_step = MLP_PANEL * sizeof(mlp_real) / n_tiles + 1;
-                }
+                MLP_REAL(transpose_panel)(depth, width, p->b + column * p->b_stride + k0,
+                                          p->b_stride, p->scratch);
+
             } else {
                 t.b = p->b + k0 * p->b_stride + column;
                 t.b_stride = p->b_stride;
             }
             if (last_sweep) {
-                t.bias = p->bias ? p->bias + column : NULL;
+                t.bias = p->bias && !p->bias_is_scalar ? p->bias + column : p->bias;
+                t.bias_is_scalar = p->bias_is_scalar;
                 t.factor = p->factor ? p->factor + column : NULL;
                 t.factor_stride = p->factor_stride;
                 t.factor_is_relu = p->factor_is_relu;

@@ -9,8 +9,15 @@
  *
  * The weight lies in memory as W^T (n_inputs, n_outputs), so that the forward product and the
  * weight gradient read and write rows; only the backward product needs it transposed, panel by
- * panel.
+ * panel. With one output W is a vector, which would fill one lane of a register: samples take the
+ * columns then, or inputs. The sums are the same, term by term.
  */
+
+/* So many outputs leave a third of a register idle or more, and fit the rows of a tile. */
+#ifndef MLP_NARROW
+#define MLP_NARROW_LANES (2 * MLP_LANES / 3)
+#define MLP_NARROW       (MLP_NARROW_LANES < MLP_TILE_ROWS ? MLP_NARROW_LANES : MLP_TILE_ROWS)
+#endif
 
 static int MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, const void *x,
                                     size_t x_stride, void *z, void *a, void *d, size_t stride,
@@ -32,6 +39,16 @@ static int MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, cons
         .watch = layer->watch,
         .scratch = scratch,
     };
+    if (layer->n_outputs == 1 && stride == 1 && n_rows > MLP_WIDE_ROWS) { /* z^T = W X^T */
+        p.n_rows = 1;
+        p.n_columns = p.c_stride = n_rows;
+        p.a = layer->weight;
+        p.a_stride = layer->n_inputs;
+        p.b = x;
+        p.b_stride = x_stride;
+        p.b_is_transposed = 1;
+        p.bias_is_scalar = 1;
+    }
     if (a && !whole_row && (layer->activation != MLP_IDENTITY || z || d)) {
         p.output = a;
         p.derivative = d;
@@ -45,6 +62,7 @@ static void MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_ro
                                             size_t dz_stride, const void *d, size_t d_stride,
                                             int d_is_relu, void *dx, size_t dx_stride,
                                             void *scratch) {
+    const int one_output = layer->n_outputs == 1;
     const MLP_REAL(product) p = {
         .n_rows = n_rows,
         .n_inner = layer->n_outputs,
@@ -52,8 +70,8 @@ static void MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_ro
         .a = dz,
         .a_stride = dz_stride,
         .b = layer->weight,
-        .b_stride = layer->n_outputs,
-        .b_is_transposed = 1,
+        .b_stride = one_output ? layer->n_inputs : layer->n_outputs,
+        .b_is_transposed = !one_output, /* its transpose is the vector as it lies */
         .c = dx,
         .c_stride = dx_stride,
         .factor = d,
@@ -64,12 +82,54 @@ static void MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_ro
     MLP_REAL(product_run)(&p);
 }
 
+/* to (n_columns, n_rows) = the transpose of from (n_rows, n_columns), both contiguous. */
+static void MLP_REAL(transpose)(size_t n_rows, size_t n_columns, const mlp_real *from,
+                                mlp_real *to) {
+    mlp_real block[MLP_BLOCK * MLP_BLOCK];
+    for (size_t i = 0; i < n_rows; i += MLP_BLOCK) {
+        const size_t height = n_rows - i < MLP_BLOCK ? n_rows - i : MLP_BLOCK;
+        for (size_t j = 0; j < n_columns; j += MLP_BLOCK) {
+            const size_t width = n_columns - j < MLP_BLOCK ? n_columns - j : MLP_BLOCK;
+            v_transpose_part(height, width, from + i * n_columns + j, n_columns, block, MLP_BLOCK);
+            for (size_t k = 0; k < width; k++) {
+                for (size_t l = 0; l < height; l += MLP_LANES) {
+                    const mlp_tail tail = v_tail(height - l < MLP_LANES ? height - l : MLP_LANES);
+                    v_store_tail(to + (j + k) * n_rows + i + l, tail,
+                                 v_load_tail(block + k * MLP_BLOCK + l, tail));
+                }
+            }
+        }
+    }
+}
+
+/* The gradient of a narrow layer: dW = dZ^T X in scratch, then its transpose. */
+static int MLP_REAL(narrow_backward_weight)(const MLP_REAL(product) * p) {
+    const size_t n_inputs = p->n_rows, n_outputs = p->n_columns;
+    const MLP_REAL(product) swapped = {
+        .n_rows = n_outputs,
+        .n_inner = p->n_inner,
+        .n_columns = n_inputs,
+        .a = p->b,
+        .a_stride = p->b_stride,
+        .a_is_columns = 1,
+        .b = p->a,
+        .b_stride = p->a_stride,
+        .c = p->scratch,
+        .c_stride = n_inputs,
+    };
+    MLP_REAL(product_run)(&swapped);
+    MLP_REAL(transpose)(n_outputs, n_inputs, p->scratch, p->c);
+    return p->update == NULL ||
+           MLP_REAL(sgd_exchange)(p->update, n_inputs * n_outputs, p->parameters, p->c);
+}
+
 static int MLP_REAL(linear_backward_weight)(const mlp_linear *layer, size_t n_rows, const void *x,
                                             size_t x_stride, const void *dz, size_t dz_stride,
                                             size_t begin, size_t end, int accumulate,
                                             void *grad_weight, const mlp_optimizer *update,
                                             void *weight, void *scratch) {
-    const MLP_REAL(product) p = {
+    MLP_REAL(product)
+    p = {
         .n_rows = end - begin,
         .n_inner = n_rows,
         .n_columns = layer->n_outputs,
@@ -85,6 +145,18 @@ static int MLP_REAL(linear_backward_weight)(const mlp_linear *layer, size_t n_ro
         .parameters = update ? (mlp_real *)weight + begin * layer->n_outputs : NULL,
         .scratch = scratch,
     };
+    if (layer->n_outputs == 1) { /* dW = dZ^T X */
+        p.n_rows = 1;
+        p.n_columns = p.c_stride = end - begin;
+        p.a = dz;
+        p.a_stride = dz_stride;
+        p.b = (const mlp_real *)x + begin;
+        p.b_stride = x_stride;
+    } else if (layer->n_outputs <= MLP_NARROW && end - begin >= MLP_PANEL &&
+               end - begin <= MLP_SWEEP && !accumulate && n_rows > MLP_WIDE_SAMPLES &&
+               grad_weight) {
+        return MLP_REAL(narrow_backward_weight)(&p);
+    }
     return MLP_REAL(product_run)(&p);
 }
 
