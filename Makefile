@@ -53,8 +53,8 @@ sanitize: $(VENV)/test.stamp $(VENV)/build.stamp ## run the test suite under ASa
 	    --ignore tests/core/test_instruction_counts.py \
 	    --ignore tests/kernels/test_contract_elsewhere.py
 
-# All float32 take some six minutes; STRIDE=1009, a prime, takes every 1009th and a second. Then
-# float64 by samples, and what NumPy's own float32 functions do.
+# All float32 take some six minutes; STRIDE=1009, a prime, takes every 1009th. Then float64 by
+# samples, and what NumPy's own float32 functions do.
 STRIDE := 1
 ulp: $(VENV)/bench.stamp ## measure the error of every vector function, over all float32
 	@mkdir -p build
