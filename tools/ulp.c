@@ -2,14 +2,17 @@
 /*
  * ulp.c - the largest error of every elementary function and activation, in ULP.
  *
- *   cc -std=c11 -O3 -ffp-contract=off -DMLP_SIMD_AVX2 tools/ulp.c -lm -o ulp
- *   ./ulp 32 [stride [first [function]]]       float32 bit patterns first, first + stride, ...
- *   ./ulp 64 [stride [first [function]]]       float64: the same numbers, with more digits behind
+ *   cc -std=c11 -O3 -ffp-contract=off tools/ulp.c -lm -o ulp
+ *   ./ulp 32 [stride [function]]       float32: bit patterns 0, stride, ...; 1, the default, is all
+ *   ./ulp 64 [stride [function]]       float64: the same numbers, with more digits behind
  *
- * Instruction sets: -DMLP_SIMD_AVX2, -DMLP_SIMD_AVX512, -DMLP_SIMD_NEON, none for generic. Stride 1
- * is every float32, some minutes a function; runs with stride n and first 0 ... n - 1 share it out.
- * The reference is libm one precision up: double for float32, long double for float64, which says
- * something only where that is wider (x87 and AArch64 Linux).
+ * Instruction sets: -DMLP_SIMD_AVX2, which is x86-64's default, -DMLP_SIMD_AVX512, -DMLP_SIMD_NEON,
+ * AArch64's default, or -DMLP_SIMD_GENERIC, everybody else's.
+ *
+ * The references: for float64, libm in long double, which says something only where that is wider
+ * (x87 and AArch64 Linux). For float32, our own float64 functions, which are a hundred times as
+ * fast; wherever the error is a new largest, and once in every block of 1024, libm in double
+ * measures it again, and it is libm's result that is printed.
  *
  * One line for each function's value and one for its derivative:
  *
@@ -18,6 +21,7 @@
  *   root                 within 1/2 of the derivative's root, where it has no relative accuracy:
  *                        the largest error in last places of 1/8; not counted in the columns before
  *   wrong                results that are finite and should not be, or the other way round
+ *   disputed             results about whose error the two references differ by 1/1000 ULP
  *   bits                 a checksum of all results: equal wherever there is FMA
  */
 #include "../src_c/compiler.h"
@@ -29,6 +33,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#if !defined(MLP_SIMD_AVX512) && !defined(MLP_SIMD_AVX2) && !defined(MLP_SIMD_NEON) && \
+    !defined(MLP_SIMD_GENERIC)
+#if MLP_ARCH_X86_64
+#define MLP_SIMD_AVX2
+#elif MLP_ARCH_AARCH64
+#define MLP_SIMD_NEON
+#endif
+#endif
 
 #if defined(MLP_SIMD_AVX512)
 #include <immintrin.h>

@@ -58,14 +58,14 @@ static void MLP_REAL(silu_reference)(ULP_WIDE z, ULP_WIDE *value, ULP_WIDE *deri
 
 /* Phi(z) = erfc(-z / sqrt 2) / 2. The rounding errors of z^2 and of the argument are put back:
  * in the tail the function would multiply them by z^2. */
-static void MLP_REAL(gelu_reference)(ULP_WIDE z, ULP_WIDE *value, ULP_WIDE *derivative) {
+static void MLP_REAL(phi_reference)(ULP_WIDE z, ULP_WIDE *value, ULP_WIDE *derivative) {
     const ULP_WIDE sqrt_half = (ULP_WIDE)0.70710678118654752440084436210484903928L;
     const ULP_WIDE sqrt_half_low =
         (ULP_WIDE)(ULP_MANTISSA == 53 ? -4.83364665672645652e-17L
                                       : (ULP_MANTISSA == 64 ? 1.89503255889325708e-20L : 0.0L));
     const ULP_WIDE two_over_sqrt_pi = (ULP_WIDE)1.1283791670955125738961589031215451717L;
     const ULP_WIDE inverse_sqrt_two_pi = (ULP_WIDE)0.39894228040143267793994605993438186848L;
-    const ULP_WIDE limit = 200;
+    const ULP_WIDE limit = 200; /* beyond it, 0 or 1 */
     const ULP_WIDE inside = z > limit ? limit : (z < -limit ? -limit : z);
 
     const ULP_WIDE square = inside * inside;
@@ -73,9 +73,15 @@ static void MLP_REAL(gelu_reference)(ULP_WIDE z, ULP_WIDE *value, ULP_WIDE *deri
     const ULP_WIDE gauss = ULP_LIBM(exp)(-square / 2) * (1 - square_low / 2);
     const ULP_WIDE x = inside * -sqrt_half;
     const ULP_WIDE x_low = ULP_LIBM(fma)(inside, -sqrt_half, -x) - inside * sqrt_half_low;
-    const ULP_WIDE cdf = (ULP_LIBM(erfc)(x) - two_over_sqrt_pi * gauss * x_low) / 2;
-    *value = z > limit ? z : inside * cdf;
-    *derivative = cdf + inside * (inverse_sqrt_two_pi * gauss);
+    *value = (ULP_LIBM(erfc)(x) - two_over_sqrt_pi * gauss * x_low) / 2;
+    *derivative = inverse_sqrt_two_pi * gauss;
+}
+
+static void MLP_REAL(gelu_reference)(ULP_WIDE z, ULP_WIDE *value, ULP_WIDE *derivative) {
+    ULP_WIDE cdf, density;
+    MLP_REAL(phi_reference)(z, &cdf, &density);
+    *value = z == -INFINITY ? (ULP_WIDE)0 : z * cdf;
+    *derivative = ULP_LIBM(fabs)(z) == INFINITY ? cdf : cdf + z * density;
 }
 
 static void MLP_REAL(relu_reference)(ULP_WIDE z, ULP_WIDE *value, ULP_WIDE *derivative) {
@@ -91,6 +97,15 @@ static void MLP_REAL(leaky_relu_reference)(ULP_WIDE z, ULP_WIDE *value, ULP_WIDE
 /* ---- what is measured ------------------------------------------------------------------------ */
 
 typedef void (*MLP_REAL(measured))(const mlp_real *z, mlp_real *value, mlp_real *derivative);
+
+/* No function of the kernels, but what gelu is made of. */
+MLP_INLINE mlp_vec MLP_REAL(vec_phi)(mlp_vec z) {
+    mlp_vec ratio, rest, n;
+    mlp_vec magnitude = v_min(v_set1(MLP_GELU_LIMIT), v_abs(z));
+    mlp_vec tail = MLP_REAL(normal_tail)(magnitude, &ratio, &rest, &n);
+    mlp_vec below = v_ldexp(tail, n);
+    return v_select(v_lt(z, v_zero()), below, v_sub(v_set1(MLP_C(1)), below));
+}
 
 #define ULP_FUNCTION(name)                                                                         \
     static void MLP_REAL(block_##name)(const mlp_real *z, mlp_real *value, mlp_real *derivative) { \
@@ -111,6 +126,7 @@ ULP_FUNCTION(exp)
 ULP_FUNCTION(expm1)
 ULP_FUNCTION(log)
 ULP_FUNCTION(log1p)
+ULP_FUNCTION(phi)
 ULP_ACTIVATION(sigmoid)
 ULP_ACTIVATION(tanh)
 ULP_ACTIVATION(softplus)
@@ -132,10 +148,11 @@ static const struct {
 } MLP_REAL(functions)[] = {
 #define ULP_ROW(name, has_derivative, root) \
     {#name, MLP_REAL(block_##name), MLP_REAL(name##_reference), has_derivative, root}
-    ULP_ROW(exp, 0, NAN),         ULP_ROW(expm1, 0, NAN),   ULP_ROW(log, 0, NAN),
-    ULP_ROW(log1p, 0, NAN),       ULP_ROW(sigmoid, 1, NAN), ULP_ROW(tanh, 1, NAN),
-    ULP_ROW(softplus, 1, NAN),    ULP_ROW(elu, 1, NAN),     ULP_ROW(silu, 1, -1.2784645),
-    ULP_ROW(gelu, 1, -0.7517916), ULP_ROW(relu, 1, NAN),    ULP_ROW(leaky_relu, 1, NAN),
+    ULP_ROW(exp, 0, NAN),         ULP_ROW(expm1, 0, NAN),       ULP_ROW(log, 0, NAN),
+    ULP_ROW(log1p, 0, NAN),       ULP_ROW(phi, 0, NAN),         ULP_ROW(sigmoid, 1, NAN),
+    ULP_ROW(tanh, 1, NAN),        ULP_ROW(softplus, 1, NAN),    ULP_ROW(elu, 1, NAN),
+    ULP_ROW(silu, 1, -1.2784645), ULP_ROW(gelu, 1, -0.7517916), ULP_ROW(relu, 1, NAN),
+    ULP_ROW(leaky_relu, 1, NAN),
 #undef ULP_ROW
 };
 #define ULP_N_FUNCTIONS (sizeof MLP_REAL(functions) / sizeof MLP_REAL(functions)[0])

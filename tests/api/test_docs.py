@@ -91,7 +91,7 @@ def test_files_that_a_page_links_to_exist(path):
 
 @pytest.mark.parametrize("path", PAGES, ids=page_id)
 def test_sources_that_a_page_names_exist(path):
-    folders = ("benchmarks", "docs", "examples", "mlpcore", "src_c", "tests")
+    folders = ("benchmarks", "docs", "examples", "mlpcore", "src_c", "tests", "tools")
     sources = [page_id(file) for folder in folders for file in (ROOT / folder).rglob("*.*")]
     for name in re.findall(r"[\w/]+\.(?:pyx?|pxi|[ch])\b", path.read_text(encoding="utf-8")):
         assert any(source == name or source.endswith(f"/{name}") for source in sources), name

@@ -44,14 +44,16 @@ PROMISED = {
     "log": ((1.0, 1.0), (1.0, 1.0)),
     "log1p": ((1.0, 1.0), (1.0, 1.0)),
     "sigmoid": ((2.0, 3.0), (2.0, 3.0)),
-    "tanh": ((2.0, 3.5), (2.0, 3.5)),
+    "tanh": ((2.0, 3.5), (2.5, 3.5)),
     "softplus": ((2.0, 2.0), (2.0, 2.0)),
     "elu": ((1.5, 1.0), (1.5, 1.0)),
     "silu": ((3.0, 4.0), (3.0, 4.0)),
-    "gelu": ((5.0, 4.0), (6.0, 4.0)),
+    "gelu": ((5.5, 4.0), (6.0, 4.0)),
     "relu": ((0.0, 0.0), (0.0, 0.0)),
     "leaky_relu": ((1.0, 0.5), (1.0, 0.5)),
 }
+# Of what GELU is made of, which tools/ulp.c alone can call.
+PROMISED_OF_PHI = 5.0
 # Where the derivative crosses 0 its error is counted in last places of 1 / 8 instead.
 ROOTS = {"silu": -1.2784645427610738, "gelu": -0.7517915246935645}
 ROOT_ZONE = 0.5
@@ -223,7 +225,7 @@ def allowed(isa: str, name: str, bound: float, z: float) -> float:
     stays in the exponent, z^2 / 2 more."""
     if isa != "generic":
         return bound
-    return 1.5 * bound + (z * z / 2 if name == "gelu" else 0.0)
+    return 1.5 * bound + (z * z / 2 if name in ("gelu", "phi") else 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -329,14 +331,14 @@ def test_a_rising_function_never_falls_by_more_than_a_last_place(driver, name, d
 def test_one_float32_in_four_thousand_keeps_the_promise(driver_of, tmp_path, isa):
     """tools/ulp.c, which measures all of them."""
     driver_of(isa)  # skips
-    define = [] if isa == "generic" else [f"-DMLP_SIMD_{isa.upper()}"]
+    define = [f"-DMLP_SIMD_{isa.upper()}"]
     command = [*COMPILER, *FLAGS, *define, ROOT / "tools" / "ulp.c", "-o", tmp_path / "ulp", "-lm"]
     subprocess.run(command, check=True)
     text = subprocess.run([tmp_path / "ulp", "32", "4099"], capture_output=True, text=True).stdout
     rows = [line.split() for line in text.splitlines()[1:]]
-    assert {row[0] for row in rows} == set(PROMISED)
+    assert {row[0] for row in rows} == {*PROMISED, "phi"}
     for name, part, worst, at, right, at_right, root, wrong, disputed, _ in rows:
-        bound = PROMISED[name][0][part == "derivative"]
+        bound = PROMISED_OF_PHI if name == "phi" else PROMISED[name][0][part == "derivative"]
         assert float(worst) <= allowed(isa, name, bound, float(at)), f"{name} {part} at {at}"
         assert float(root) <= allowed(isa, name, ROOT_PROMISED, 1.0), f"{name} {part}"
         assert (wrong, disputed) == ("0", "0"), f"{name} {part}"
