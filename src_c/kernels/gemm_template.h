@@ -31,8 +31,8 @@
 /* B is copied when its rows lie further apart than this: they then share few cache sets, and no
  * hardware prefetcher follows them. */
 #define MLP_SPARSE_BYTES 1024
-/* Inner indices by which the prefetch of such rows runs ahead: some 170 cycles. */
-#define MLP_FETCH_AHEAD 12
+/* Inner indices by which the prefetch of such rows runs ahead: some 450 cycles. */
+#define MLP_FETCH_AHEAD 32
 /* A tile over so many inner indices takes long enough for what follows it to be asked for. */
 #define MLP_DEEP 128
 #endif
