@@ -222,11 +222,14 @@ static void point_layers(mlp_workspace *w, const mlp_record *given, int on_pre_a
  * overflows by it, nor by weight decay with factors below 1 / 2. And the parameters are finite if
  * all pre-activations are, since each parameter is part of one in every row.
  */
+/* Fewer stay in L1, where keeping them costs less than looking. */
+#define MLP_FAR_PARAMETERS ((size_t)4096)
+
 static int looks_for_certainty(const mlp_network *net, const mlp_pass *pass) {
     const size_t n_rows = pass->batch->n_samples;
     const size_t looks = n_rows * (net->layers[0].n_inputs + 2 * net->total_width);
     return pass->update != NULL && n_rows > 0 && n_rows <= MLP_BLOCK_ROWS &&
-           looks < net->n_parameters / 2;
+           net->n_parameters >= MLP_FAR_PARAMETERS && looks < net->n_parameters / 2;
 }
 
 static int surely_finite(const mlp_workspace *w, const row_region *rows, const mlp_optimizer *sgd) {

@@ -423,25 +423,26 @@ MLP_INLINE const MLP_REAL(wide_tile) *
     return wide->vecs > 0 ? wide : NULL;
 }
 
-/* All tiles of one panel: n_tall of rows + 1, then the others of rows. The first one copies the
- * panel of B to `panel` unless that is NULL. */
-MLP_INLINE int MLP_REAL(run_tiles)(MLP_REAL(tiles) * t, size_t n_rows, size_t vecs,
-                                   int a_is_columns, mlp_real *panel) {
-    const size_t n_tiles = (n_rows + MLP_TILE_ROWS - 1) / MLP_TILE_ROWS;
-    const size_t short_rows = n_rows / n_tiles, n_tall = n_rows % n_tiles;
+/* All tiles of one panel of n_rows: `n_tall` of short_rows + 1 rows, then the others. The first one
+ * copies the panel of B to `panel` unless that is NULL. */
+MLP_INLINE int MLP_REAL(run_tiles)(MLP_REAL(tiles) * t, size_t n_tiles, size_t short_rows,
+                                   size_t n_tall, size_t vecs, int a_is_columns, mlp_real *panel) {
+    const MLP_REAL(tiles_function) *table =
+        &MLP_REAL(tile_table)[a_is_columns][(vecs - 1) * MLP_TILE_ROWS - 1];
     int finite = 1;
-    for (size_t tile = 0; tile < n_tiles; tile += t->n_tiles) {
+    for (size_t tile = 0;;) {
         const size_t rows = tile < n_tall ? short_rows + 1 : short_rows;
         const int copying = panel != NULL && tile == 0;
         t->n_tiles = copying ? 1 : tile < n_tall ? n_tall - tile : n_tiles - tile;
         t->b_copy = copying ? panel : NULL;
-        finite &= MLP_REAL(tile_table)[a_is_columns][(vecs - 1) * MLP_TILE_ROWS + rows - 1](t);
-        const size_t done = t->n_tiles * rows;
-
+        finite &= table[rows](t);
+        tile += t->n_tiles;
+        if (tile == n_tiles) return finite;
         if (copying) {
             t->b = panel;
             t->b_stride = MLP_PANEL;
         }
+        const size_t done = t->n_tiles * rows;
         t->a += done * (a_is_columns ? 1 : t->a_stride);
         if (t->c != NULL) t->c += done * t->c_stride;
         if (t->factor != NULL) t->factor += done * t->factor_stride;
@@ -449,7 +450,6 @@ MLP_INLINE int MLP_REAL(run_tiles)(MLP_REAL(tiles) * t, size_t n_rows, size_t ve
         if (t->derivative != NULL) t->derivative += done * t->c_stride;
         if (t->parameters != NULL) t->parameters += done * t->c_stride;
     }
-    return finite;
 }
 
 /* Whether all is finite that is watched. */
@@ -459,6 +459,12 @@ static int MLP_REAL(product_run)(const MLP_REAL(product) * p) {
     const int copies = !p->b_is_transposed && p->n_rows > 2 * MLP_TILE_ROWS &&
                        p->b_stride * sizeof(mlp_real) > MLP_SPARSE_BYTES;
     const MLP_REAL(wide_tile) *wide_tiles = MLP_REAL(wide_tiles_of)(p);
+    size_t n_tiles = 1, short_rows = p->n_rows, n_tall = 0;
+    if (p->n_rows > MLP_TILE_ROWS) { /* divisions, which a tiny net would feel */
+        n_tiles = (p->n_rows + MLP_TILE_ROWS - 1) / MLP_TILE_ROWS;
+        short_rows = p->n_rows / n_tiles;
+        n_tall = p->n_rows % n_tiles;
+    }
     const int relu = p->activation == MLP_RELU && p->output == p->c && p->derivative == NULL;
 
     for (size_t k0 = 0; k0 == 0 || k0 < p->n_inner; k0 += MLP_SWEEP) {
@@ -509,7 +515,7 @@ static int MLP_REAL(product_run)(const MLP_REAL(product) * p) {
                 finite &= wide->run(&t);
                 continue;
             }
-            finite &= MLP_REAL(run_tiles)(&t, p->n_rows, vecs, p->a_is_columns,
+            finite &= MLP_REAL(run_tiles)(&t, n_tiles, short_rows, n_tall, vecs, p->a_is_columns,
                                           copies ? p->scratch : NULL);
         }
     }

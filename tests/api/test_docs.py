@@ -45,7 +45,7 @@ def run_examples(examples, globs):
 def test_code_of_a_page_runs(path, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     blocks = code_blocks(path.read_text(encoding="utf-8"), "python")
-    assert blocks
+    assert blocks or path.name == "kernels.md"  # which is about the C sources
     globs = {"__name__": "page"}
     for i, block in enumerate(blocks):
         if ">>>" in block:
