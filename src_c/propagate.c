@@ -213,6 +213,9 @@ static void point_layers(mlp_workspace *w, const mlp_record *given, int on_pre_a
     }
 }
 
+/* Fewer stay in L1, where keeping them costs less than looking. */
+#define MLP_FAR_PARAMETERS ((size_t)4096)
+
 /*
  * Whether a step of plain SGD is sure to leave finite parameters. Then the old ones need not be
  * kept, which for few samples is half of all that is written.
@@ -222,9 +225,6 @@ static void point_layers(mlp_workspace *w, const mlp_record *given, int on_pre_a
  * overflows by it, nor by weight decay with factors below 1 / 2. And the parameters are finite if
  * all pre-activations are, since each parameter is part of one in every row.
  */
-/* Fewer stay in L1, where keeping them costs less than looking. */
-#define MLP_FAR_PARAMETERS ((size_t)4096)
-
 static int looks_for_certainty(const mlp_network *net, const mlp_pass *pass) {
     const size_t n_rows = pass->batch->n_samples;
     const size_t looks = n_rows * (net->layers[0].n_inputs + 2 * net->total_width);

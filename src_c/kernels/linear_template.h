@@ -23,8 +23,7 @@ static int MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, cons
                                     size_t x_stride, void *z, void *a, void *d, size_t stride,
                                     void *scratch) {
     const int whole_row = layer->activation == MLP_SOFTMAX;
-    MLP_REAL(product)
-    p = {
+    mlp_product p = {
         .n_rows = n_rows,
         .n_inner = layer->n_inputs,
         .n_columns = layer->n_outputs,
@@ -63,7 +62,7 @@ static void MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_ro
                                             int d_is_relu, void *dx, size_t dx_stride,
                                             void *scratch) {
     const int one_output = layer->n_outputs == 1;
-    const MLP_REAL(product) p = {
+    const mlp_product p = {
         .n_rows = n_rows,
         .n_inner = layer->n_outputs,
         .n_columns = layer->n_inputs,
@@ -103,9 +102,9 @@ static void MLP_REAL(transpose)(size_t n_rows, size_t n_columns, const mlp_real 
 }
 
 /* The gradient of a narrow layer: dW = dZ^T X in scratch, then its transpose. */
-static int MLP_REAL(narrow_backward_weight)(const MLP_REAL(product) * p) {
+static int MLP_REAL(narrow_backward_weight)(const mlp_product *p) {
     const size_t n_inputs = p->n_rows, n_outputs = p->n_columns;
-    const MLP_REAL(product) swapped = {
+    const mlp_product swapped = {
         .n_rows = n_outputs,
         .n_inner = p->n_inner,
         .n_columns = n_inputs,
@@ -128,8 +127,7 @@ static int MLP_REAL(linear_backward_weight)(const mlp_linear *layer, size_t n_ro
                                             size_t begin, size_t end, int accumulate,
                                             void *grad_weight, const mlp_optimizer *update,
                                             void *weight, void *scratch) {
-    MLP_REAL(product)
-    p = {
+    mlp_product p = {
         .n_rows = end - begin,
         .n_inner = n_rows,
         .n_columns = layer->n_outputs,

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tile_template.h - tiles of C (+)= A B in registers, with a layer's tail done while they are hot.
+ *
+ * Parameters (set by kernels_<isa>.c and real.h)
+ *   MLP_TILE_ROWS   rows of a full tile
+ *   MLP_TILE_VECS   registers across a tile; a panel is MLP_PANEL = VECS * LANES columns wide
+ *   mlp_real, MLP_REAL(name), the words of simd.h
+ *
+ * One tile holds ROWS x VECS accumulators in registers. For each index of the inner dimension it
+ * loads VECS registers of B and multiplies each by ROWS broadcast elements of A. An output is thus
+ * a chain of fused multiply-adds in index order, whatever the tile's size: that is what makes all
+ * splits and all instruction sets agree to the bit.
+ *
+ * A is read from where it lies, as rows (inner index contiguous: a forward product) or as columns
+ * (row index contiguous: the transposed x of a weight gradient).
+ */
+#define MLP_PANEL        (MLP_TILE_VECS * MLP_LANES)
+#define MLP_ACCUMULATORS (MLP_TILE_ROWS * MLP_TILE_VECS)
+
+#ifndef MLP_FETCH_AHEAD
+/* Inner indices by which the prefetch of a panel that is copied runs ahead: some 450 cycles. */
+#define MLP_FETCH_AHEAD 32
+/* A tile over so many inner indices takes long enough for what follows it to be asked for. */
+#define MLP_DEEP 128
+#endif
+
+/* n_tiles tiles of equal height below each other, on one panel of B. */
+#define mlp_tiles MLP_REAL(tiles)
+typedef struct mlp_tiles {
+    size_t n_tiles;
+    size_t n_inner;
+    const mlp_real *a;
+    size_t a_stride; /* rows: from row to row; columns: from inner index to inner index */
+    const mlp_real *b;
+    size_t b_stride;  /* from inner index to inner index */
+    mlp_real *b_copy; /* where the panel is copied to, MLP_PANEL columns a row; or NULL */
+    mlp_real *c;
+    size_t c_stride;
+    size_t n_last;          /* columns in the last register, 1 .. LANES */
+    int accumulate;         /* C + AB instead of AB */
+    int relu;               /* C becomes max(0, .) */
+    int watch;              /* the result tells whether C with its bias is finite */
+    const mlp_real *bias;   /* (columns) or NULL */
+    int bias_is_scalar;     /* bias is one number, for all columns */
+    const mlp_real *factor; /* (rows, columns) at factor_stride, or NULL */
+    size_t factor_stride;
+    int factor_is_relu;        /* factor holds outputs of ReLU: what counts is its derivative */
+    mlp_activation activation; /* of output and derivative, unless relu */
+    mlp_real *output;     /* f(c) at c_stride, may be c itself; NULL: c is all that is wanted */
+    mlp_real *derivative; /* f'(c) at c_stride, or NULL */
+    /* Plain SGD: AB is a gradient, by which the parameters (at c_stride) are updated. C becomes what
+     * they were, and the result tells whether all are finite; or C is NULL. update NULL: C is what
+     * is wanted. */
+    const mlp_optimizer *update;
+    mlp_real *parameters;
+} mlp_tiles;
+
+/* Rows are addressed from every third row's pointer, so that 14 of them need five registers. */
+#define MLP_ROW_POINTERS ((MLP_TILE_ROWS + 2) / 3)
+
+/* One index of the inner dimension; copies the row of B to `copy` unless that is NULL. */
+MLP_INLINE void MLP_REAL(tile_step)(const mlp_real *const *group, size_t row_step,
+                                    const mlp_real *b, size_t b_stride, mlp_real *copy,
+                                    const size_t rows, const size_t vecs, mlp_tail tail,
+                                    mlp_vec acc[MLP_ACCUMULATORS]) {
+    mlp_vec bv[MLP_ACCUMULATORS];
+    MLP_UNROLL
+    for (size_t v = 0; v + 1 < vecs; v++)
+        bv[v] = v_load(b + v * MLP_LANES);
+    bv[vecs - 1] = v_load_tail(b + (vecs - 1) * MLP_LANES, tail);
+    if (copy != NULL) {
+        MLP_UNROLL
+        for (size_t v = 0; v < vecs; v++) {
+            v_store(copy + v * MLP_LANES, bv[v]);
+            MLP_PREFETCH(b + MLP_FETCH_AHEAD * b_stride + v * MLP_LANES);
+        }
+    }
+    MLP_UNROLL
+    for (size_t i = 0; i < rows; i++) {
+        const mlp_vec ai = v_set1(group[i / 3][(i % 3) * row_step]);
+        MLP_UNROLL
+        for (size_t v = 0; v < vecs; v++)
+            acc[i * vecs + v] = v_fma(ai, bv[v], acc[i * vecs + v]);
+    }
+}
+
+/* Chunks of the inner dimension, each from zero, added up in order. */
+MLP_INLINE void MLP_REAL(tile_multiply)(const mlp_tiles *t, const mlp_real *a, const mlp_real *c,
+                                        const size_t rows, const size_t vecs,
+                                        const int a_is_columns, mlp_tail tail,
+                                        mlp_vec acc[MLP_ACCUMULATORS]) {
+    const size_t b_stride = t->b_stride, a_stride = t->a_stride;
+    const size_t row_step = a_is_columns ? 1 : a_stride, inner_step = a_is_columns ? a_stride : 1;
+    const mlp_real *b = t->b;
+    mlp_real *copy = t->b_copy;
+    const mlp_real *group[MLP_ROW_POINTERS];
+    MLP_UNROLL
+    for (size_t g = 0; g < (rows + 2) / 3; g++)
+        group[g] = a + 3 * g * row_step;
+
+    mlp_real chunks[MLP_ACCUMULATORS * MLP_LANES];
+    const mlp_real *sum = t->accumulate ? c : NULL; /* of the chunks so far */
+    size_t sum_stride = t->c_stride;
+    for (size_t left = t->n_inner;;) {
+        const size_t depth = left < MLP_CHUNK ? left : MLP_CHUNK;
+        MLP_UNROLL
+        for (size_t i = 0; i < rows; i++) {
+            MLP_UNROLL
+            for (size_t v = 0; v < vecs; v++)
+                acc[i * vecs + v] = v_zero();
+        }
+        /* Products of few rows do not copy, and those of many have no short tiles. */
+        if (copy == NULL || rows <= MLP_TILE_ROWS / 2) {
+            for (size_t k = 0; k < depth; k++, b += b_stride) {
+                MLP_REAL(tile_step)(group, row_step, b, b_stride, NULL, rows, vecs, tail, acc);
+                MLP_UNROLL
+                for (size_t g = 0; g < (rows + 2) / 3; g++)
+                    group[g] += inner_step;
+            }
+        } else {
+            for (size_t k = 0; k < depth; k++, b += b_stride, copy += MLP_PANEL) {
+                MLP_REAL(tile_step)(group, row_step, b, b_stride, copy, rows, vecs, tail, acc);
+                MLP_UNROLL
+                for (size_t g = 0; g < (rows + 2) / 3; g++)
+                    group[g] += inner_step;
+            }
+        }
+        left -= depth;
+        if (sum != NULL) {
+            MLP_UNROLL
+            for (size_t i = 0; i < rows; i++) {
+                const mlp_real *from = sum + i * sum_stride;
+                MLP_UNROLL
+                for (size_t v = 0; v + 1 < vecs; v++)
+                    acc[i * vecs + v] = v_add(v_load(from + v * MLP_LANES), acc[i * vecs + v]);
+                acc[i * vecs + vecs - 1] = v_add(v_load_tail(from + (vecs - 1) * MLP_LANES, tail),
+                                                 acc[i * vecs + vecs - 1]);
+            }
+        }
+        if (left == 0) return;
+        MLP_UNROLL
+        for (size_t i = 0; i < rows; i++) {
+            MLP_UNROLL
+            for (size_t v = 0; v < vecs; v++)
+                v_store(chunks + (i * vecs + v) * MLP_LANES, acc[i * vecs + v]);
+        }
+        sum = chunks;
+        sum_stride = vecs * MLP_LANES;
+    }
+}
+
+/* The tile, a gradient, becomes the parameters that it leads to, and c what they were. All are read
+ * before one is written: narrow rows lie so close that a load would have to wait for the store
+ * before it. */
+MLP_INLINE void MLP_REAL(tile_update)(const mlp_sgd_constants *constants,
+                                      const mlp_real *parameters, mlp_real *c, size_t stride,
+                                      mlp_vec *found, const size_t rows, const size_t vecs,
+                                      mlp_tail tail, mlp_vec acc[MLP_ACCUMULATORS]) {
+    MLP_UNROLL
+    for (size_t i = 0; i < rows; i++) {
+        MLP_UNROLL
+        for (size_t v = 0; v < vecs; v++) {
+            const size_t at = i * stride + v * MLP_LANES;
+            mlp_vec *note = &found[(i * vecs + v) % MLP_NOTES];
+            const mlp_vec before =
+                v + 1 < vecs ? v_load(parameters + at) : v_load_tail(parameters + at, tail);
+            acc[i * vecs + v] = MLP_REAL(sgd_update)(constants, before, acc[i * vecs + v], NULL);
+            if (c == NULL) continue;
+            *note = MLP_REAL(note_not_finite)(acc[i * vecs + v], *note);
+            if (v + 1 < vecs)
+                v_store(c + at, before);
+            else
+                v_store_tail(c + at, tail, before);
+        }
+    }
+}
+
+/* Bias, factor and ReLU, in registers. */
+MLP_INLINE void MLP_REAL(tile_finish)(const mlp_tiles *t, const mlp_real *factor, mlp_vec *found,
+                                      const size_t rows, const size_t vecs, mlp_tail tail,
+                                      mlp_vec acc[MLP_ACCUMULATORS]) {
+    if (t->bias != NULL) {
+        MLP_UNROLL
+        for (size_t v = 0; v < vecs; v++) {
+            const mlp_vec bias = t->bias_is_scalar ? v_set1(*t->bias)
+                                 : v + 1 < vecs    ? v_load(t->bias + v * MLP_LANES)
+                                                   : v_load_tail(t->bias + v * MLP_LANES, tail);
+            MLP_UNROLL
+            for (size_t i = 0; i < rows; i++)
+                acc[i * vecs + v] = v_add(acc[i * vecs + v], bias);
+        }
+    }
+    if (t->watch) {
+        MLP_UNROLL
+        for (size_t i = 0; i < rows; i++) {
+            MLP_UNROLL
+            for (size_t v = 0; v < vecs; v++) {
+                mlp_vec *note = &found[(i * vecs + v) % MLP_NOTES];
+                *note = MLP_REAL(note_not_finite)(acc[i * vecs + v], *note);
+            }
+        }
+    }
+    if (factor != NULL) {
+        MLP_UNROLL
+        for (size_t i = 0; i < rows; i++) {
+            const mlp_real *from = factor + i * t->factor_stride;
+            MLP_UNROLL
+            for (size_t v = 0; v < vecs; v++) {
+                mlp_vec d = v + 1 < vecs ? v_load(from + v * MLP_LANES)
+                                         : v_load_tail(from + v * MLP_LANES, tail);
+                if (t->factor_is_relu) MLP_REAL(vec_relu)(d, &d, &d);
+                acc[i * vecs + v] = v_mul(acc[i * vecs + v], d);
+            }
+        }
+    }
+    if (t->relu) {
+        MLP_UNROLL
+        for (size_t i = 0; i < rows; i++) {
+            MLP_UNROLL
+            for (size_t v = 0; v < vecs; v++)
+                MLP_REAL(vec_relu)(acc[i * vecs + v], &acc[i * vecs + v], NULL);
+        }
+    }
+}
+
+/* Asks for the lines of a tile that are read or written when its products are done. */
+MLP_INLINE void MLP_REAL(tile_fetch)(size_t stride, const mlp_real *at, const size_t rows,
+                                     const size_t vecs) {
+    for (size_t i = 0; i < rows; i++, at += stride) {
+        MLP_UNROLL
+        for (size_t v = 0; v < vecs; v++)
+            MLP_PREFETCH_TO_WRITE(at + v * MLP_LANES);
+    }
+}
+
+/* Whether all is finite that is watched. Columns of A come with an update, rows with a tail. */
+MLP_INLINE int MLP_REAL(tiles_run)(const mlp_tiles *t, const size_t rows, const size_t vecs,
+                                   const int a_is_columns) {
+    const mlp_tail tail = v_tail(t->n_last);
+    const size_t a_step = rows * (a_is_columns ? 1 : t->a_stride), c_step = rows * t->c_stride;
+    const mlp_real *a = t->a, *factor = t->factor;
+    mlp_real *c = t->c, *output = t->output, *derivative = t->derivative;
+    mlp_real *parameters = t->parameters;
+
+    mlp_sgd_constants constants;
+    if (a_is_columns && parameters != NULL) constants = MLP_REAL(sgd_constants_of)(t->update);
+    mlp_vec found[MLP_NOTES];
+    MLP_UNROLL
+    for (size_t i = 0; i < MLP_NOTES; i++)
+        found[i] = v_zero();
+    for (size_t tile = 0; tile < t->n_tiles; tile++) {
+        mlp_vec acc[MLP_ACCUMULATORS];
+        if (t->n_inner >= MLP_DEEP) {
+            if (c != NULL) MLP_REAL(tile_fetch)(t->c_stride, c, rows, vecs);
+            if (a_is_columns && parameters != NULL)
+                MLP_REAL(tile_fetch)(t->c_stride, parameters, rows, vecs);
+            if (!a_is_columns && factor != NULL)
+                MLP_REAL(tile_fetch)(t->factor_stride, factor, rows, vecs);
+        }
+        MLP_REAL(tile_multiply)(t, a, c, rows, vecs, a_is_columns, tail, acc);
+        mlp_real *to = c;
+        if (a_is_columns && parameters != NULL) {
+            MLP_REAL(tile_update)(&constants, parameters, c, t->c_stride, found, rows, vecs, tail,
+                                  acc);
+            to = parameters;
+            parameters += c_step;
+        }
+        if (!a_is_columns) MLP_REAL(tile_finish)(t, factor, found, rows, vecs, tail, acc);
+        MLP_UNROLL
+        for (size_t i = 0; i < rows; i++, to += t->c_stride) {
+            MLP_UNROLL
+            for (size_t v = 0; v + 1 < vecs; v++)
+                v_store(to + v * MLP_LANES, acc[i * vecs + v]);
+            v_store_tail(to + (vecs - 1) * MLP_LANES, tail, acc[i * vecs + vecs - 1]);
+        }
+        if (!a_is_columns && output != NULL) {
+            const size_t n_columns = (vecs - 1) * MLP_LANES + t->n_last;
+            MLP_REAL(activate)(t->activation, rows, n_columns, t->c_stride, c, output, derivative);
+            output += c_step;
+            if (derivative != NULL) derivative += c_step;
+        }
+        a += a_step;
+        if (c != NULL) c += c_step;
+        if (factor != NULL) factor += rows * t->factor_stride;
+    }
+    return !(a_is_columns ? parameters != NULL : t->watch) || MLP_REAL(found_none)(found);
+}
+
+/* Every tile of up to MLP_TILE_ROWS x MLP_TILE_VECS as a function of its own, so that the counts
+ * are constants and the accumulators stay in registers. */
+#define mlp_tiles_function MLP_REAL(tiles_function)
+typedef int (*mlp_tiles_function)(const mlp_tiles *);
+
+#define MLP_TILE_NAME(r, v, kind) MLP_REAL(tiles_##kind##_##r##x##v)
+#define MLP_TILE_DEFINE(r, v)                                     \
+    static int MLP_TILE_NAME(r, v, rows)(const mlp_tiles *t) {    \
+        return MLP_REAL(tiles_run)(t, r, v, 0);                   \
+    }                                                             \
+    static int MLP_TILE_NAME(r, v, columns)(const mlp_tiles *t) { \
+        return MLP_REAL(tiles_run)(t, r, v, 1);                   \
+    }
+#define MLP_TILE_ROWS_ENTRY(r, v)    MLP_TILE_NAME(r, v, rows),
+#define MLP_TILE_COLUMNS_ENTRY(r, v) MLP_TILE_NAME(r, v, columns),
+
+MLP_FOR_EACH_TILE(MLP_TILE_DEFINE)
+
+/* [a_is_columns][(vecs - 1) * MLP_TILE_ROWS + rows - 1] */
+static const mlp_tiles_function MLP_REAL(tile_table)[2][MLP_TILE_VECS * MLP_TILE_ROWS] = {
+    {MLP_FOR_EACH_TILE(MLP_TILE_ROWS_ENTRY)}, {MLP_FOR_EACH_TILE(MLP_TILE_COLUMNS_ENTRY)}};
+
+/* Few rows: wide tiles read B in longer runs, and have enough accumulators to hide the latency of
+ * an addition. The gradient of few samples: a row of it at a time, which the memory likes, since
+ * there is little to multiply. {vecs, function} by rows - 1, widest first; vecs 0 ends a list. */
+#define mlp_wide_tile MLP_REAL(wide_tile)
+typedef struct mlp_wide_tile {
+    size_t vecs;
+    mlp_tiles_function run;
+} mlp_wide_tile;
+#define MLP_WIDE_ROWS    3 /* rows that count as few */
+#define MLP_WIDE_SAMPLES 4 /* samples that count as few */
+
+#define MLP_WIDE_DEFINE(r, v)                                  \
+    static int MLP_TILE_NAME(r, v, rows)(const mlp_tiles *t) { \
+        return MLP_REAL(tiles_run)(t, r, v, 0);                \
+    }
+#define MLP_WIDE_DEFINE_COLUMNS(r, v)                             \
+    static int MLP_TILE_NAME(r, v, columns)(const mlp_tiles *t) { \
+        return MLP_REAL(tiles_run)(t, r, v, 1);                   \
+    }
+#define MLP_WIDE_ENTRY(r, v)         {v, MLP_TILE_NAME(r, v, rows)},
+#define MLP_WIDE_ENTRY_COLUMNS(r, v) {v, MLP_TILE_NAME(r, v, columns)},
+MLP_FOR_EACH_WIDE_1(MLP_WIDE_DEFINE)
+MLP_FOR_EACH_WIDE_2(MLP_WIDE_DEFINE)
+MLP_FOR_EACH_WIDE_3(MLP_WIDE_DEFINE)
+MLP_FOR_EACH_WIDE_1(MLP_WIDE_DEFINE_COLUMNS)
+
+static const mlp_wide_tile MLP_REAL(wide_rows)[MLP_WIDE_ROWS][4] = {
+    {MLP_FOR_EACH_WIDE_1(MLP_WIDE_ENTRY){0, NULL}},
+    {MLP_FOR_EACH_WIDE_2(MLP_WIDE_ENTRY){0, NULL}},
+    {MLP_FOR_EACH_WIDE_3(MLP_WIDE_ENTRY){0, NULL}},
+};
+static const mlp_wide_tile MLP_REAL(wide_columns)[4] = {
+    MLP_FOR_EACH_WIDE_1(MLP_WIDE_ENTRY_COLUMNS){0, NULL}};
