@@ -89,10 +89,35 @@ class Network:
     def value_and_grad(
         self, x: ArrayLike, y: ArrayLike, loss: LossLike, sample_weight: ArrayLike | None = None
     ) -> tuple[float, Gradients]: ...
-    # These four run at once when their arrays can be read as they are and the loss is known (see
+    def jacobian(self, x: ArrayLike, out: Array | None = None) -> Array: ...
+    def value_and_jacobian(self, x: ArrayLike) -> tuple[Array, Array]: ...
+    def vjp(self, x: ArrayLike, cotangent: ArrayLike) -> Gradients: ...
+    # These seven run at once when their arrays can be read as they are and the loss is known (see
     # LossKernel._remember). In every other case they return what the derived class's
-    # _forward_checked, _train_step_checked or _value_and_grad_checked make of the same arguments:
-    # these validate, convert and word the errors.
+    # _forward_checked, _train_step_checked, _value_and_grad_checked, _jacobian_checked,
+    # _value_and_jacobian_checked or _vjp_checked make of the same arguments: these validate,
+    # convert and word the errors.
+    def _vjp_rows(
+        self,
+        x: Array,  # (N, D)
+        cotangent: Array,  # (N, K)
+        gradients: Array,  # (P,), written
+        grad_x: Array,  # (N, D), written
+    ) -> None: ...
+    def _jacobian_rows(
+        self,
+        x: Array,  # (N, D)
+        y: Array | None,  # (N, K), written
+        jacobian: Array,  # (N, K, D), written
+    ) -> None: ...
+    def _jvp_rows(
+        self,
+        x: Array,  # (N, D)
+        tangent: Array | None,  # (N, D)
+        direction: Array | None,  # (P,); one of the two is given
+        y: Array,  # (N, K), written
+        dy: Array,  # (N, K), written
+    ) -> None: ...
     def _forward_rows(self, x: Array, out: Array, n_threads: int) -> None: ...  # (N, D) -> (N, K)
     def _forward_records(
         self,

@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Derivatives of a loss, or of any function of the output, in one call."""
+"""Derivatives of a loss, of the output, or of any function of it, in one call."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ._core import default_n_threads
-from ._validation import as_batch
+from ._validation import as_batch, as_cotangent, as_flat, as_result, as_rows, as_tangent
 from .losses import as_loss
-from .steps import backward, value_and_gradients
-from .trace import Gradients, trace
+from .steps import value_and_gradients
+from .trace import Gradients
 
 if TYPE_CHECKING:
+    from ._core import Array
     from .mlp import MLP, LossLike
 
 
@@ -36,4 +37,57 @@ def value_and_grad(
 
 def vjp(net: MLP, x: ArrayLike, cotangent: ArrayLike) -> Gradients:
     """Gradients for any dl/dy_hat; see `MLP.vjp`."""
-    return backward(net, trace(net, x), cotangent)
+    rows, single = as_rows(net, x)
+    checked = as_cotangent(net, cotangent, len(rows), single)
+    flat = np.empty_like(net.parameters)
+    inputs = np.empty_like(rows)
+    net._vjp_rows(rows, checked, flat, inputs)
+    return Gradients(net, flat, inputs[0] if single else inputs)
+
+
+def jvp(
+    net: MLP,
+    x: ArrayLike,
+    tangent: ArrayLike | None = None,
+    parameters_tangent: ArrayLike | None = None,
+) -> tuple[Array, Array]:
+    """Output and its change along a direction; see `MLP.jvp`."""
+    rows, single = as_rows(net, x)
+    n_samples = len(rows)
+    dx = None if tangent is None else as_tangent(net, tangent, n_samples, single)
+    direction = None
+    if parameters_tangent is not None:
+        direction = as_flat(net, parameters_tangent, "parameters_tangent")
+    y_hat = np.empty((n_samples, net.sizes[-1]), net.dtype)
+    dy_hat = np.empty_like(y_hat)
+    if dx is None and direction is None:
+        net._forward_rows(rows, y_hat, default_n_threads())
+        dy_hat[:] = 0.0  # nothing changes
+    else:
+        net._jvp_rows(rows, dx, direction, y_hat, dy_hat)
+    return (y_hat[0], dy_hat[0]) if single else (y_hat, dy_hat)
+
+
+def jacobian(net: MLP, x: ArrayLike, out: Any) -> Array:
+    """Jacobian for arguments that the core cannot take as they are; see `MLP.jacobian`."""
+    rows, single = as_rows(net, x)
+    result = np.empty((len(rows), net.sizes[-1], net.sizes[0]), net.dtype)
+    if out is not None:
+        as_result(net, out, result.shape[1:] if single else result.shape)
+    net._jacobian_rows(rows, None, result)
+    if single:
+        result = result[0]
+    if out is None:
+        return result
+    # By way of a result of our own: out may be strided, or overlap x or the parameters.
+    out[...] = result
+    return out  # type: ignore[no-any-return]
+
+
+def value_and_jacobian(net: MLP, x: ArrayLike) -> tuple[Array, Array]:
+    """Output and Jacobian for an x that the core cannot take as it is."""
+    rows, single = as_rows(net, x)
+    y_hat = np.empty((len(rows), net.sizes[-1]), net.dtype)
+    result = np.empty((len(rows), net.sizes[-1], net.sizes[0]), net.dtype)
+    net._jacobian_rows(rows, y_hat, result)
+    return (y_hat[0], result[0]) if single else (y_hat, result)

@@ -299,20 +299,39 @@ class MLP(Topology):
 
         return value_and_grad(self, x, y, loss, sample_weight)
 
-    def vjp(self, x: ArrayLike, cotangent: ArrayLike) -> Gradients:
-        """Gradients for any dl/dy_hat: the transposed Jacobian of the net times a cotangent.
+    def _vjp_checked(self, x: Any, cotangent: Any) -> Gradients:
+        """What `vjp` does with arguments that the core cannot take as they are."""
+        from .derivatives import vjp
+
+        return vjp(self, x, cotangent)
+
+    def jvp(
+        self,
+        x: ArrayLike,
+        tangent: ArrayLike | None = None,
+        parameters_tangent: ArrayLike | None = None,
+    ) -> tuple[Array, Array]:
+        """Output, and how it changes along a direction: the Jacobian times a tangent.
+
+        Forward mode: a pass with the values and their changes side by side, whose cost does not
+        depend on the number of outputs.
 
         Parameters
         ----------
         x : array_like of shape (N, D) or (D,)
             Samples as rows, or one sample.
-        cotangent : array_like of shape (N, K) or (K,)
-            dl/dy_hat, of the shape of the output.
+        tangent : array_like of the shape of x, optional
+            Direction in which each sample changes; None: it does not.
+        parameters_tangent : array_like of shape (P,), optional
+            Direction in which the parameters change, in the layout of `parameters`; None: they do
+            not.
 
         Returns
         -------
-        Gradients
-            Of the sum of ``cotangent * net(x)``.
+        y_hat : numpy.ndarray of shape (N, K) or (K,)
+            The bits of ``net(x)``.
+        dy_hat : numpy.ndarray of shape (N, K) or (K,)
+            Derivative of y_hat along both directions together.
 
         Raises
         ------
@@ -323,13 +342,25 @@ class MLP(Topology):
         --------
         >>> import mlpcore
         >>> net = mlpcore.MLP([2, 2], seed=0)
-        >>> gradients = net.vjp([0.5, -1.0], [1.0, 0.0])
-        >>> bool((gradients.inputs == net.weights[0][0]).all())
+        >>> y_hat, dy_hat = net.jvp([0.5, -1.0], tangent=[1.0, 0.0])
+        >>> bool((dy_hat == net.weights[0][:, 0]).all())
         True
         """
-        from .derivatives import vjp
+        from .derivatives import jvp
 
-        return vjp(self, x, cotangent)
+        return jvp(self, x, tangent, parameters_tangent)
+
+    def _jacobian_checked(self, x: Any, out: Any) -> Array:
+        """What `jacobian` does with arguments that the core cannot take as they are."""
+        from .derivatives import jacobian
+
+        return jacobian(self, x, out)
+
+    def _value_and_jacobian_checked(self, x: Any) -> tuple[Array, Array]:
+        """What `value_and_jacobian` does with an x that the core cannot take as it is."""
+        from .derivatives import value_and_jacobian
+
+        return value_and_jacobian(self, x)
 
     def chain(self, x: ArrayLike, y: ArrayLike, loss: LossLike) -> Chain:
         """Every quantity and every derivative of the chain rule, by name.

@@ -85,6 +85,27 @@ typedef struct mlp_kernels {
     void (*loss)(const mlp_loss *loss, size_t n_columns, const mlp_batch *batch,
                  const void *prediction, double factor, void *gradient, double *row_values);
 
+    /* ---- of the derivative queries ---- */
+
+    /* out (n_rows, n_columns) = m with column c times d[c]; out may be m. */
+    void (*scale_columns)(size_t n_rows, size_t n_columns, const void *m, size_t m_stride,
+                          const void *d, void *out, size_t out_stride);
+
+    /* Row r of m (n_rows, n_columns) times s[r]. */
+    void (*scale_rows)(size_t n_rows, size_t n_columns, const void *s, void *m);
+
+    /* out (n_columns, n_rows) = the transpose of m (n_rows, n_columns). */
+    void (*turn)(size_t n_rows, size_t n_columns, const void *m, size_t m_stride, void *out,
+                      size_t out_stride);
+
+    /* m (n_outputs, n_columns) = (diag(p) - p p^T) m, p (n_outputs) the outputs of softmax. */
+    void (*softmax_jacobian)(size_t n_outputs, size_t n_columns, const void *p, void *m);
+
+    /* sum = a + b over n reals; sum may be either. */
+    void (*add)(size_t n, const void *a, const void *b, void *sum);
+
+    /* ---- of the optimizers ---- */
+
     /* Plain SGD: gradients become what the parameters were. Whether the new ones are finite. */
     int (*sgd_exchange)(const mlp_optimizer *optimizer, size_t n, void *parameters,
                         void *gradients);

@@ -3,6 +3,7 @@
 #include "simd_math_template.h"
 #include "activation_math_template.h"
 #include "elementwise_template.h"
+#include "matrix_template.h"
 #include "activation_template.h"
 #include "optimizer_template.h"
 #include "gemm_template.h"
@@ -21,6 +22,11 @@ const mlp_kernels MLP_REAL(mlp_kernels) = {
     .multiply = MLP_REAL(multiply),
     .softmax_backward = MLP_REAL(softmax_backward),
     .loss = MLP_REAL(loss),
+    .scale_columns = MLP_REAL(scale_columns),
+    .scale_rows = MLP_REAL(scale_rows),
+    .turn = MLP_REAL(turn),
+    .softmax_jacobian = MLP_REAL(softmax_jacobian),
+    .add = MLP_REAL(add),
     .sgd_exchange = MLP_REAL(sgd_exchange),
     .sgd_step = MLP_REAL(sgd_step),
     .adam_step = MLP_REAL(adam_step),
