@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._checks import received
 from ._core import default_n_threads
 from ._validation import as_batch, as_cotangent, as_flat, as_result, as_rows, as_tangent
-from .losses import as_loss
+from .losses import Loss, as_loss
 from .steps import value_and_gradients
 from .trace import Gradients
 
@@ -91,3 +92,30 @@ def value_and_jacobian(net: MLP, x: ArrayLike) -> tuple[Array, Array]:
     result = np.empty((len(rows), net.sizes[-1], net.sizes[0]), net.dtype)
     net._jacobian_rows(rows, y_hat, result)
     return (y_hat[0], result[0]) if single else (y_hat, result)
+
+
+def hvp(
+    net: MLP,
+    x: ArrayLike,
+    y: ArrayLike,
+    loss: LossLike,
+    vector: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+) -> Array:
+    """Hessian of the loss in the parameters, times a vector; see `MLP.hvp`."""
+    kernel = _known_loss(net, loss)
+    batch, _ = as_batch(net, x, y, sample_weight, kernel)
+    product = np.empty_like(net.parameters)
+    net._hvp_rows(*batch, kernel, as_flat(net, vector, "vector"), product)
+    return product
+
+
+def _known_loss(net: MLP, loss: LossLike) -> Loss:
+    """A loss whose derivatives the core knows; those of a callable it can only be told."""
+    checked = as_loss(net, loss)
+    if not isinstance(checked, Loss):
+        raise TypeError(
+            "loss: expected a name or an instance of mlpcore.losses, whose second derivatives are "
+            f"known, got {received(loss)}"
+        )
+    return checked

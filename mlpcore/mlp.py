@@ -362,6 +362,12 @@ class MLP(Topology):
 
         return value_and_jacobian(self, x)
 
+    def _hvp_checked(self, x: Any, y: Any, loss: Any, vector: Any, sample_weight: Any) -> Array:
+        """What `hvp` does with arguments that the core cannot take as they are."""
+        from .derivatives import hvp
+
+        return hvp(self, x, y, loss, vector, sample_weight)
+
     def chain(self, x: ArrayLike, y: ArrayLike, loss: LossLike) -> Chain:
         """Every quantity and every derivative of the chain rule, by name.
 

@@ -118,7 +118,7 @@ static void jacobian_task(void *context, size_t task, size_t worker) {
     void *scratch = mlp_query_scratch(w->query, worker);
     void *jacobian = mlp_at(kernels, region->jacobian, first * n_outputs * n_inputs);
     const void *y =
-        mlp_query_forward(w, strip, n_rows, mlp_const_at(kernels, region->x, first * n_inputs),
+        mlp_query_forward(w, strip, 0, n_rows, mlp_const_at(kernels, region->x, first * n_inputs),
                           mlp_at(kernels, region->y, first * n_outputs), scratch);
     if (region->forward_mode)
         forward_columns(w, strip, n_rows, jacobian, scratch);

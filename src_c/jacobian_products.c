@@ -32,7 +32,7 @@ static void jvp_task(void *context, size_t task, size_t worker) {
     void *scratch = mlp_query_scratch(query, worker);
     const void *x = mlp_const_at(kernels, region->x, first * n_inputs);
     void *dy = mlp_at(kernels, region->dy, first * n_outputs);
-    const void *y = mlp_query_forward(w, strip, n_rows, x,
+    const void *y = mlp_query_forward(w, strip, 0, n_rows, x,
                                       mlp_at(kernels, region->y, first * n_outputs), scratch);
     const void *input = x, *change = mlp_const_at(kernels, region->tangent, first * n_inputs);
     size_t input_stride = n_inputs;

@@ -13,6 +13,7 @@
  *   - a bias gradient adds up rows: chunks of MLP_CHUNK rows from zero in order, chunks in order;
  *   - a sum along a row (softmax, a loss's terms, an inner product) is taken in double in 16 lanes,
  *     element j in lane j % 16, lanes added pairwise: l + l + 8, then + 4, + 2, + 1;
+ *   - the derivative queries sum over the outputs of a softmax in index order;
  *   - the loss adds rows in order, in double;
  *   - elementwise work has no order.
  * A caller may therefore split rows and columns of an output as it likes, and an inner dimension at
@@ -103,6 +104,25 @@ typedef struct mlp_kernels {
 
     /* sum = a + b over n reals; sum may be either. */
     void (*add)(size_t n, const void *a, const void *b, void *sum);
+
+    /* result = f''(z) over n reals, not for softmax; result may be z. */
+    void (*curvature)(mlp_activation activation, size_t n, const void *z, void *result);
+
+    /* The product rule on dl/dz = f'(z) dl/da, when z changes along z_tangent: over n reals grad
+     * goes from dl/da to dl/dz, and grad_tangent from the change of the one to that of the other.
+     * curvature = f''(z), or NULL where that is 0. */
+    void (*second_order)(size_t n, const void *derivative, const void *curvature,
+                         const void *z_tangent, void *grad, void *grad_tangent);
+
+    /* The same after a softmax, row by row, from its outputs p. */
+    void (*softmax_second_order)(size_t n_rows, size_t n_columns, const void *p,
+                                 const void *z_tangent, void *grad, void *grad_tangent);
+
+    /* Row i of product = factor * sample_weight[i] * (Hessian of its terms in the prediction) times
+     * row i of direction; the rest as in loss. */
+    void (*loss_curvature)(const mlp_loss *loss, size_t n_columns, const mlp_batch *batch,
+                           const void *prediction, const void *direction, double factor,
+                           void *product);
 
     /* ---- of the optimizers ---- */
 

@@ -172,6 +172,10 @@ mlp_status mlp_vjp(mlp_workspace *workspace, const void *parameters, size_t n_sa
                    const void *x, const void *cotangent, void *gradients, void *grad_x,
                    size_t n_threads);
 
+/* product (P,) = the Hessian of the loss in the parameters times vector (P,). */
+mlp_status mlp_hvp(mlp_workspace *workspace, const void *parameters, const mlp_batch *batch,
+                   const mlp_loss *loss, const void *vector, void *product, size_t n_threads);
+
 /* One update from given gradients. MLP_NOT_FINITE: it would leave a parameter or a moment that is
  * not finite; nothing was written. */
 mlp_status mlp_optimizer_step(mlp_dtype dtype, mlp_optimizer *optimizer, size_t n_parameters,

@@ -12,9 +12,19 @@ void mlp_query_destroy(mlp_query *query) {
 
 static int keeps(const mlp_network *net, const mlp_query_needs *needs, size_t l, mlp_kept what) {
     const mlp_activation f = net->layers[l].activation;
-    if (what == MLP_KEPT_DERIVATIVE && l + 1 == net->n_layers && f == MLP_IDENTITY) return 0;
-    if (what == MLP_KEPT_DERIVATIVE && f == MLP_SOFTMAX) return 0;
-    return needs->keeps[what];
+    const int is_last = l + 1 == net->n_layers;
+    if (!needs->keeps[what]) return 0;
+    switch (what) {
+    case MLP_KEPT_DERIVATIVE:
+        return f != MLP_SOFTMAX && !(is_last && f == MLP_IDENTITY);
+    case MLP_KEPT_CURVATURE:
+        return f != MLP_SOFTMAX && f != MLP_IDENTITY && f != MLP_RELU && f != MLP_LEAKY_RELU &&
+               !(is_last && needs->keeps[MLP_KEPT_OUTPUT_PRE_ACTIVATION]);
+    case MLP_KEPT_OUTPUT_PRE_ACTIVATION:
+        return is_last;
+    default:
+        return 1;
+    }
 }
 
 static void lay_out_strip(const mlp_network *net, const mlp_query_needs *needs, mlp_arena *arena,
@@ -111,19 +121,28 @@ size_t mlp_query_strip_rows(const mlp_network *net, const mlp_kernels *kernels, 
     return mlp_quotient_up(n_rows, n_directions);
 }
 
-const void *mlp_query_forward(const mlp_workspace *w, const mlp_query_strip *strip, size_t n_rows,
-                              const void *x, void *y, void *scratch) {
+const void *mlp_query_forward(const mlp_workspace *w, const mlp_query_strip *strip, size_t first,
+                              size_t n_rows, const void *x, void *y, void *scratch) {
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->query->needs.kernels;
     const void *input = x;
     size_t input_stride = net->layers[0].n_inputs;
     for (size_t l = 0; l < net->n_layers; l++) {
         const mlp_query_layer *layer = &strip->layers[l];
-        void *output = layer->kept[MLP_KEPT_OUTPUT];
+        const size_t width = net->layers[l].n_outputs;
+        void *output = mlp_kept_at(kernels, layer, MLP_KEPT_OUTPUT, first);
+        void *z = mlp_kept_at(kernels, layer, MLP_KEPT_OUTPUT_PRE_ACTIVATION, first);
+        void *curvature = mlp_kept_at(kernels, layer, MLP_KEPT_CURVATURE, first);
         if (y != NULL && l + 1 == net->n_layers) output = y;
         kernels->linear_forward(&w->query->linears[l], n_rows, input, input_stride,
-                                layer->kept[MLP_KEPT_PRE_ACTIVATION], output,
-                                layer->kept[MLP_KEPT_DERIVATIVE], layer->stride, scratch);
+                                curvature != NULL ? curvature : z, output,
+                                mlp_kept_at(kernels, layer, MLP_KEPT_DERIVATIVE, first),
+                                layer->stride, scratch);
+        const size_t at_once = layer->stride == width ? n_rows : 1;
+        for (size_t row = 0; curvature != NULL && row < n_rows; row += at_once) {
+            void *at = mlp_at(kernels, curvature, row * layer->stride); /* where z is */
+            kernels->curvature(net->layers[l].activation, at_once * width, at, at);
+        }
         input = output;
         input_stride = layer->stride;
     }

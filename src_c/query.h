@@ -17,9 +17,14 @@
 
 /* What may be kept of each layer, (n_rows, n_outputs) each. */
 typedef enum mlp_kept {
-    MLP_KEPT_PRE_ACTIVATION,
     MLP_KEPT_OUTPUT,
-    MLP_KEPT_DERIVATIVE, /* f'(z); not of a softmax, nor of an identity at the output */
+    MLP_KEPT_DERIVATIVE,            /* f'(z); not of a softmax, nor of an identity at the output */
+    MLP_KEPT_CURVATURE,             /* f''(z); not of a softmax, nor where it is 0 everywhere */
+    MLP_KEPT_OUTPUT_PRE_ACTIVATION, /* z of the output layer alone, whose f''(z) is then not kept */
+    MLP_KEPT_TANGENT,               /* change of the output */
+    MLP_KEPT_Z_TANGENT,             /* change of the pre-activation */
+    MLP_KEPT_GRAD,                  /* dl/dz */
+    MLP_KEPT_GRAD_TANGENT,          /* change of dl/dz */
     MLP_N_KEPT
 } mlp_kept;
 
@@ -70,10 +75,17 @@ void mlp_query_bind(mlp_workspace *workspace, const void *parameters, const void
 size_t mlp_query_strip_rows(const mlp_network *network, const mlp_kernels *kernels,
                             size_t n_samples, size_t n_directions, size_t n_threads);
 
-/* n_rows samples through all layers: fills what the strip keeps of them, and y (n_rows, K) unless
- * NULL, where the last output then goes. The last output, wherever it lies. */
+/* n_rows samples through all layers, from row `first` of the strip's arrays on: fills the first four
+ * of what is kept, and y (n_rows, K) unless NULL, where the last output then goes. x and y are those
+ * of row `first`. The result is the last output, wherever it lies. */
 const void *mlp_query_forward(const mlp_workspace *workspace, const mlp_query_strip *strip,
-                              size_t n_rows, const void *x, void *y, void *scratch);
+                              size_t first, size_t n_rows, const void *x, void *y, void *scratch);
+
+/* Row `row` of what a layer keeps; NULL stays NULL. */
+MLP_INLINE void *mlp_kept_at(const mlp_kernels *kernels, const mlp_query_layer *layer,
+                             mlp_kept what, size_t row) {
+    return mlp_at(kernels, layer->kept[what], row * layer->stride);
+}
 
 /* product = a times b elementwise, of matrices whose rows lie stride apart. */
 void mlp_multiply_rows(const mlp_kernels *kernels, size_t n_rows, size_t n_columns, const void *a,

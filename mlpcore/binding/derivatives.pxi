@@ -142,6 +142,56 @@ cdef class DifferentiableNetwork(NetworkHandle):
         gradients.belong_to(self, flat, inputs)
         return gradients
 
+    def hvp(self, x, y, loss, vector, sample_weight=None):
+        """Hessian of the loss in the parameters, times a vector.
+
+        Exact, by the change of the gradient along the vector (Pearlmutter, "Fast exact
+        multiplication by the Hessian", Neural Computation 6, 1994); the Hessian, (P, P), is not
+        made. Of a piecewise linear activation or loss the second derivative is 0, at its kinks too.
+
+        Parameters
+        ----------
+        x, y : array_like
+            As for `train_step`.
+        loss : str or Loss
+            A name or an instance of `mlpcore.losses`; not a function, of which no second derivative
+            is known.
+        vector : array_like of shape (P,)
+            In the layout of `parameters`.
+        sample_weight : array_like of shape (N,), optional
+            A weight of 2 equals the row given twice.
+
+        Returns
+        -------
+        numpy.ndarray of shape (P,)
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([1, 1], bias=False, seed=0)
+        >>> net.hvp([[3.0]], [[5.0]], "mse", [1.0])
+        array([18.], dtype=float32)
+        """
+        cdef mlp_loss as_known
+        cdef mlp_batch batch
+        cdef cnp.npy_intp n_parameters = <cnp.npy_intp> self.work_per_row
+        if (sample_weight is not None or self._parameters is None
+                or not known_loss(loss, self.output_activation, &as_known)
+                or not usable_batch(x, y, self.typenum, self.n_inputs, self.n_outputs,
+                                    as_known.kind, &batch)
+                or not usable(vector, self.typenum)
+                or cnp.PyArray_NDIM(<cnp.ndarray> vector) != 1
+                or cnp.PyArray_DIM(<cnp.ndarray> vector, 0) != n_parameters):
+            return self._hvp_checked(x, y, loss, vector, sample_weight)
+        cdef cnp.ndarray product = cnp.PyArray_EMPTY(1, &n_parameters, self.typenum, 0)
+        self.run_hvp(&batch, &as_known, data(vector), data(product))
+        return product
+
     cdef bint can_read(self, object x, cnp.npy_intp *n) noexcept:
         """Whether C can read x, (N, D) or (D,), as it is, and how many samples it has."""
         cdef int ndim
@@ -237,3 +287,26 @@ cdef class DifferentiableNetwork(NetworkHandle):
                     p_dy, n_threads)
         self.give(workspace)
         check(status)
+
+    cdef int run_hvp(self, const mlp_batch *batch, const mlp_loss *loss, void *vector,
+                     void *product) except -1:
+        self.ready()
+        cdef mlp_workspace *workspace = self.take()
+        cdef void *parameters = data(self._parameters)
+        cdef size_t n_threads = default_threads
+        cdef mlp_status status
+        if workspace is NULL:
+            status = MLP_OUT_OF_MEMORY
+        elif batch.n_samples * self.work_per_row < WORK_WORTH_THE_GIL:
+            status = mlp_hvp(workspace, parameters, batch, loss, vector, product, 1)
+        else:
+            with nogil:
+                status = mlp_hvp(workspace, parameters, batch, loss, vector, product, n_threads)
+        self.give(workspace)
+        return check(status)
+
+    def _hvp_rows(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
+                  LossKernel loss not None, cnp.ndarray vector not None,
+                  cnp.ndarray product not None):
+        cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
+        self.run_hvp(&batch, &loss.c, data(vector), data(product))

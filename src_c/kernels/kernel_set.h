@@ -5,10 +5,12 @@
 #include "elementwise_template.h"
 #include "matrix_template.h"
 #include "activation_template.h"
+#include "curvature_template.h"
 #include "optimizer_template.h"
 #include "gemm_template.h"
 #include "linear_template.h"
 #include "loss_template.h"
+#include "loss_curvature_template.h"
 
 const mlp_kernels MLP_REAL(mlp_kernels) = {
     .real_bytes = sizeof(mlp_real),
@@ -27,6 +29,10 @@ const mlp_kernels MLP_REAL(mlp_kernels) = {
     .turn = MLP_REAL(turn),
     .softmax_jacobian = MLP_REAL(softmax_jacobian),
     .add = MLP_REAL(add),
+    .curvature = MLP_REAL(curvature),
+    .second_order = MLP_REAL(second_order),
+    .softmax_second_order = MLP_REAL(softmax_second_order),
+    .loss_curvature = MLP_REAL(loss_curvature),
     .sgd_exchange = MLP_REAL(sgd_exchange),
     .sgd_step = MLP_REAL(sgd_step),
     .adam_step = MLP_REAL(adam_step),
