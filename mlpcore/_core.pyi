@@ -126,6 +126,12 @@ class Network:
         y: Array,  # (N, K), written
         dy: Array,  # (N, K), written
     ) -> None: ...
+    def _input_curvature_rows(
+        self,
+        x: Array,  # (N, D)
+        result: Array,  # written: (N, K, D, D) if whole, else the Laplacian (N, K)
+        whole: bool,
+    ) -> None: ...
     def _hvp_rows(
         self,
         x: Array,  # (N, D)

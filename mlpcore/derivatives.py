@@ -110,6 +110,23 @@ def hvp(
     return product
 
 
+def input_hessian(net: MLP, x: ArrayLike) -> Array:
+    """Second derivatives of the output in the input; see `MLP.input_hessian`."""
+    rows, single = as_rows(net, x)
+    n_inputs, n_outputs = net.sizes[0], net.sizes[-1]
+    result = np.empty((len(rows), n_outputs, n_inputs, n_inputs), net.dtype)
+    net._input_curvature_rows(rows, result, True)
+    return result[0] if single else result
+
+
+def laplacian(net: MLP, x: ArrayLike) -> Array:
+    """Sum of the second derivatives of each output in its inputs; see `MLP.laplacian`."""
+    rows, single = as_rows(net, x)
+    result = np.empty((len(rows), net.sizes[-1]), net.dtype)
+    net._input_curvature_rows(rows, result, False)
+    return result[0] if single else result
+
+
 def _known_loss(net: MLP, loss: LossLike) -> Loss:
     """A loss whose derivatives the core knows; those of a callable it can only be told."""
     checked = as_loss(net, loss)

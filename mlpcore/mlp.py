@@ -368,6 +368,77 @@ class MLP(Topology):
 
         return hvp(self, x, y, loss, vector, sample_weight)
 
+    def input_hessian(self, x: ArrayLike) -> Array:
+        """Second derivatives of each output in the inputs.
+
+        Parameters
+        ----------
+        x : array_like of shape (N, D) or (D,)
+            Samples as rows, or one sample.
+
+        Returns
+        -------
+        numpy.ndarray of shape (N, K, D, D) or (K, D, D)
+            Entry [n, k, i, j] is d^2 y_hat_k / dx_i dx_j of sample n; symmetric to the bit.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `x` does not have the net's number of columns, or is no array of real numbers.
+
+        Notes
+        -----
+        Only activations bend: with T_l = dz_l/dx and g_l = dz_L/da_l, the Hessian of the last
+        pre-activation is the sum of T_l^T diag(g_l f''(z_l)) T_l over the hidden layers. Of a
+        piecewise linear activation f'' is 0, at its kinks too.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 8, 1], "tanh", seed=0)
+        >>> hessian = net.input_hessian([0.5, -1.0])
+        >>> hessian.shape, bool((hessian == hessian.swapaxes(-1, -2)).all())
+        ((1, 2, 2), True)
+        """
+        from .derivatives import input_hessian
+
+        return input_hessian(self, x)
+
+    def laplacian(self, x: ArrayLike) -> Array:
+        """Sum of the second derivatives of each output in its inputs: the Hessian's trace.
+
+        Parameters
+        ----------
+        x : array_like of shape (N, D) or (D,)
+            Samples as rows, or one sample.
+
+        Returns
+        -------
+        numpy.ndarray of shape (N, K) or (K,)
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `x` does not have the net's number of columns, or is no array of real numbers.
+
+        Notes
+        -----
+        The Hessian is not made: value, D first derivatives and Laplacian go forward together.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 8, 1], "tanh", dtype="float64", seed=0)
+        >>> x = np.array([0.5, -1.0])
+        >>> trace = np.trace(net.input_hessian(x), axis1=-2, axis2=-1)
+        >>> bool(np.allclose(net.laplacian(x), trace))
+        True
+        """
+        from .derivatives import laplacian
+
+        return laplacian(self, x)
+
     def chain(self, x: ArrayLike, y: ArrayLike, loss: LossLike) -> Chain:
         """Every quantity and every derivative of the chain rule, by name.
 

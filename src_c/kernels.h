@@ -124,6 +124,25 @@ typedef struct mlp_kernels {
                            const void *prediction, const void *direction, double factor,
                            void *product);
 
+    /* rows: of one sample the changes of z along each input and then its Laplacian, (n_inputs + 1, n)
+     * at stride; they become those of f(z). curvature NULL: f''(z) is 0. */
+    void (*laplacian_step)(size_t n_inputs, size_t n, size_t stride, const void *d,
+                           const void *curvature, void *rows);
+
+    /* The same after a softmax, with outputs p (n_outputs): from the changes (n_inputs, n_outputs),
+     * which are lost, and the Laplacian of z (n_outputs) to that of the outputs. */
+    void (*softmax_laplacian)(size_t n_inputs, size_t n_outputs, const void *p, void *changes,
+                              const void *z_laplacian, void *laplacian);
+
+    /*
+     * hessian (n_outputs, n_inputs, n_inputs), which is f'(z) times that of z, gets what the output
+     * layer bends, from changes (n_outputs, n_inputs) of z, and its lower halves become the upper
+     * ones turned. Either curvature = f''(z) (n_outputs) counts, or the outputs p of a softmax, for
+     * which changes are lost and spread (n_inputs, n_inputs) is scratch; or both are NULL.
+     */
+    void (*output_hessian)(size_t n_inputs, size_t n_outputs, const void *curvature, const void *p,
+                           void *changes, void *spread, void *hessian);
+
     /* ---- of the optimizers ---- */
 
     /* Plain SGD: gradients become what the parameters were. Whether the new ones are finite. */

@@ -176,6 +176,15 @@ mlp_status mlp_vjp(mlp_workspace *workspace, const void *parameters, size_t n_sa
 mlp_status mlp_hvp(mlp_workspace *workspace, const void *parameters, const mlp_batch *batch,
                    const mlp_loss *loss, const void *vector, void *product, size_t n_threads);
 
+/* hessian (N, K, D, D) = second derivatives of y in x; symmetric to the bit. Scratch memory of a
+ * thread: 512 KiB, or (D + K) times all widths and D D reals if that is more. */
+mlp_status mlp_input_hessian(mlp_workspace *workspace, const void *parameters, size_t n_samples,
+                             const void *x, void *hessian, size_t n_threads);
+
+/* laplacian (N, K) = the sum of y's second derivatives in each x. */
+mlp_status mlp_laplacian(mlp_workspace *workspace, const void *parameters, size_t n_samples,
+                         const void *x, void *laplacian, size_t n_threads);
+
 /* One update from given gradients. MLP_NOT_FINITE: it would leave a parameter or a moment that is
  * not finite; nothing was written. */
 mlp_status mlp_optimizer_step(mlp_dtype dtype, mlp_optimizer *optimizer, size_t n_parameters,

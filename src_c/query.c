@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+/* Half of a 1 MiB L2, as for the strips of workspace.c. */
+#define MLP_QUERY_BYTES ((size_t)512 * 1024)
+
 void mlp_query_destroy(mlp_query *query) {
     if (query == NULL) return;
     mlp_arena_release(&query->arena);
@@ -18,7 +21,7 @@ static int keeps(const mlp_network *net, const mlp_query_needs *needs, size_t l,
     case MLP_KEPT_DERIVATIVE:
         return f != MLP_SOFTMAX && !(is_last && f == MLP_IDENTITY);
     case MLP_KEPT_CURVATURE:
-        return f != MLP_SOFTMAX && f != MLP_IDENTITY && f != MLP_RELU && f != MLP_LEAKY_RELU &&
+        return f != MLP_SOFTMAX && mlp_activation_bends(f) &&
                !(is_last && needs->keeps[MLP_KEPT_OUTPUT_PRE_ACTIVATION]);
     case MLP_KEPT_OUTPUT_PRE_ACTIVATION:
         return is_last;
@@ -119,6 +122,13 @@ size_t mlp_query_strip_rows(const mlp_network *net, const mlp_kernels *kernels, 
     const size_t n_rows = mlp_strip_rows(net, kernels, reals_per_row,
                                          mlp_product_or_huge(n_samples, n_directions), n_threads);
     return mlp_quotient_up(n_rows, n_directions);
+}
+
+size_t mlp_query_rows(const mlp_kernels *kernels, size_t n_samples, size_t reals_per_sample,
+                      size_t n_threads) {
+    const size_t fit = MLP_QUERY_BYTES / kernels->real_bytes / reals_per_sample;
+    const size_t share = mlp_quotient_up(n_samples, n_threads);
+    return fit == 0 ? 1 : mlp_smaller(fit, share);
 }
 
 const void *mlp_query_forward(const mlp_workspace *w, const mlp_query_strip *strip, size_t first,

@@ -7,8 +7,8 @@
  * not know each other, one for all where a second region sums over them.
  *
  * A sample may have many directions (the columns or the rows of a Jacobian). Strips are cut so that
- * a worker holds 1024 rows of directions at most or those of one sample, whichever is more: memory
- * does not grow with the number of samples.
+ * a worker holds about 1024 rows of directions, or those of one sample if they are more: memory does
+ * not grow with the number of samples.
  */
 #ifndef MLP_QUERY_H
 #define MLP_QUERY_H
@@ -75,6 +75,10 @@ void mlp_query_bind(mlp_workspace *workspace, const void *parameters, const void
 size_t mlp_query_strip_rows(const mlp_network *network, const mlp_kernels *kernels,
                             size_t n_samples, size_t n_directions, size_t n_threads);
 
+/* Samples of a strip when each has so many reals in all arrays of a worker. */
+size_t mlp_query_rows(const mlp_kernels *kernels, size_t n_samples, size_t reals_per_sample,
+                      size_t n_threads);
+
 /* n_rows samples through all layers, from row `first` of the strip's arrays on: fills the first four
  * of what is kept, and y (n_rows, K) unless NULL, where the last output then goes. x and y are those
  * of row `first`. The result is the last output, wherever it lies. */
@@ -94,6 +98,11 @@ void mlp_multiply_rows(const mlp_kernels *kernels, size_t n_rows, size_t n_colum
 /* a += b, of matrices whose rows lie stride apart. */
 void mlp_add_rows(const mlp_kernels *kernels, size_t n_rows, size_t n_columns, void *a,
                   const void *b, size_t stride);
+
+/* Whether f'' is not 0 everywhere. */
+MLP_INLINE int mlp_activation_bends(mlp_activation f) {
+    return f != MLP_IDENTITY && f != MLP_RELU && f != MLP_LEAKY_RELU;
+}
 
 /* count times items, or a number that no allocation grants: the arena reports the failure. */
 MLP_INLINE size_t mlp_product_or_huge(size_t count, size_t items) {

@@ -288,6 +288,25 @@ cdef class DifferentiableNetwork(NetworkHandle):
         self.give(workspace)
         check(status)
 
+    def _input_curvature_rows(self, cnp.ndarray x not None, cnp.ndarray result not None,
+                              bint whole):
+        self.ready()
+        cdef mlp_workspace *workspace = self.take()
+        cdef void *parameters = data(self._parameters)
+        cdef void *p_x = data(x)
+        cdef void *p_result = data(result)
+        cdef size_t n = <size_t> x.shape[0]
+        cdef size_t n_threads = default_threads
+        cdef mlp_status status = MLP_OUT_OF_MEMORY
+        if workspace is not NULL:
+            with nogil:
+                if whole:
+                    status = mlp_input_hessian(workspace, parameters, n, p_x, p_result, n_threads)
+                else:
+                    status = mlp_laplacian(workspace, parameters, n, p_x, p_result, n_threads)
+        self.give(workspace)
+        check(status)
+
     cdef int run_hvp(self, const mlp_batch *batch, const mlp_loss *loss, void *vector,
                      void *product) except -1:
         self.ready()

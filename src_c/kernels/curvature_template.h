@@ -35,13 +35,12 @@ MLP_INLINE mlp_vec MLP_REAL(curvature_gelu)(mlp_vec z) {
     mlp_vec magnitude = v_min(v_set1(MLP_GELU_LIMIT), v_abs(z));
     mlp_vec square = v_mul(magnitude, magnitude);
     mlp_vec square_low = v_fma(magnitude, magnitude, v_neg(square));
-    mlp_vec high, low, scale;
+    mlp_vec high, low;
     mlp_vec n = MLP_REAL(exp_reduce)(v_mul(v_set1(MLP_C(-0.5)), square), &high, &low);
     low = v_fma(v_set1(MLP_C(-0.5)), square_low, low);
-    mlp_vec sum = v_add(high, MLP_REAL(exp_tail)(high, low));
-    mlp_vec power = MLP_REAL(scaled_power)(n, &scale);
+    mlp_vec rest = v_add(high, MLP_REAL(exp_tail)(high, low));
     mlp_vec polynomial = v_mul(v_set1(MLP_C(0.3989422804014327)), v_sub(v_set1(MLP_C(2)), square));
-    return v_mul(v_mul(v_fma(sum, polynomial, polynomial), power), scale);
+    return v_ldexp(v_fma(rest, polynomial, polynomial), n);
 }
 
 MLP_INLINE mlp_vec MLP_REAL(curvature_silu)(mlp_vec z) {
@@ -82,7 +81,8 @@ static void MLP_REAL(curvature)(mlp_activation activation, size_t n, const void 
     const mlp_real *from = z;
     mlp_real *to = result;
     switch (activation) {
-        MLP_FOR_EACH_ELEMENTWISE(MLP_CURVATURE_CASE)
+        MLP_FOR_EACH_IN_ONE_PHASE(MLP_CURVATURE_CASE)
+        MLP_FOR_EACH_IN_TWO_PHASES(MLP_CURVATURE_CASE)
     case MLP_SOFTMAX:
     case MLP_N_ACTIVATIONS:
         break; /* its second derivative is no diagonal: softmax_second_order */

@@ -4,6 +4,7 @@
 #include "activation_math_template.h"
 #include "elementwise_template.h"
 #include "matrix_template.h"
+#include "input_curvature_template.h"
 #include "activation_template.h"
 #include "curvature_template.h"
 #include "optimizer_template.h"
@@ -33,6 +34,9 @@ const mlp_kernels MLP_REAL(mlp_kernels) = {
     .second_order = MLP_REAL(second_order),
     .softmax_second_order = MLP_REAL(softmax_second_order),
     .loss_curvature = MLP_REAL(loss_curvature),
+    .laplacian_step = MLP_REAL(laplacian_step),
+    .softmax_laplacian = MLP_REAL(softmax_laplacian),
+    .output_hessian = MLP_REAL(output_hessian),
     .sgd_exchange = MLP_REAL(sgd_exchange),
     .sgd_step = MLP_REAL(sgd_step),
     .adam_step = MLP_REAL(adam_step),

@@ -12,6 +12,8 @@ QUERIES = {
     "value_and_jacobian": lambda net, x, y, v: net.value_and_jacobian(x)[1],
     "vjp": lambda net, x, y, v: net.vjp(x, y).inputs,
     "jvp": lambda net, x, y, v: net.jvp(x, x, v)[1],
+    "input_hessian": lambda net, x, y, v: net.input_hessian(x),
+    "laplacian": lambda net, x, y, v: net.laplacian(x),
     "hvp": lambda net, x, y, v: net.hvp(x, y, "mse", v),
 }
 
