@@ -132,6 +132,14 @@ class Network:
         result: Array,  # written: (N, K, D, D) if whole, else the Laplacian (N, K)
         whole: bool,
     ) -> None: ...
+    def _per_sample_rows(
+        self,
+        x: Array,  # (N, D)
+        target: Array,  # (N, K), or int64 (N,)
+        loss: LossKernel,
+        gradients: Array | None,  # (N, P), written
+        norms: Array | None,  # (N,) float64, written
+    ) -> None: ...
     def _hvp_rows(
         self,
         x: Array,  # (N, D)

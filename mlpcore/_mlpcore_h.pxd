@@ -140,6 +140,9 @@ cdef extern from "mlpcore.h" nogil:
                                  size_t n_samples, const void *x, void *hessian, size_t n_threads)
     mlp_status mlp_laplacian(mlp_workspace *workspace, const void *parameters, size_t n_samples,
                              const void *x, void *laplacian, size_t n_threads)
+    mlp_status mlp_per_sample_gradients(mlp_workspace *workspace, const void *parameters,
+                                        const mlp_batch *batch, const mlp_loss *loss,
+                                        void *gradients, double *norms, size_t n_threads)
     mlp_status mlp_optimizer_step(mlp_dtype dtype, mlp_optimizer *optimizer, size_t n_parameters,
                                   void *parameters, const void *gradients, size_t n_threads)
     mlp_status mlp_train_step(mlp_workspace *workspace, void *parameters, const mlp_batch *batch,

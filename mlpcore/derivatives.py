@@ -127,12 +127,51 @@ def laplacian(net: MLP, x: ArrayLike) -> Array:
     return result[0] if single else result
 
 
+def per_sample_gradients(
+    net: MLP, x: ArrayLike, y: ArrayLike, loss: LossLike, out: Any = None
+) -> Array:
+    """Gradient of each sample's own loss; see `MLP.per_sample_gradients`."""
+    kernel = _known_loss(net, loss)
+    batch, single = as_batch(net, x, y, None, kernel)
+    shape = (len(batch.x), net.n_parameters)
+    if out is not None:
+        as_result(net, out, shape[1:] if single else shape)
+        rows = out[np.newaxis] if single else out
+        read = (batch.x, batch.target, net.parameters)
+        if not (_is_plain(rows, net) and not any(np.may_share_memory(rows, a) for a in read)):
+            rows = np.empty(shape, net.dtype)
+    else:
+        rows = np.empty(shape, net.dtype)
+    net._per_sample_rows(batch.x, batch.target, kernel, rows, None)
+    result: Array = rows[0] if single else rows
+    if out is None:
+        return result
+    if not np.may_share_memory(result, out):  # it was made by way of rows of our own
+        out[...] = result
+    return out  # type: ignore[no-any-return]
+
+
+def per_sample_gradient_norms(net: MLP, x: ArrayLike, y: ArrayLike, loss: LossLike) -> Array:
+    """Norms of `per_sample_gradients`; see `MLP.per_sample_gradient_norms`."""
+    kernel = _known_loss(net, loss)
+    batch, single = as_batch(net, x, y, None, kernel)
+    norms = np.empty(len(batch.x))
+    net._per_sample_rows(batch.x, batch.target, kernel, None, norms)
+    result = norms.astype(net.dtype)
+    return result[0] if single else result
+
+
+def _is_plain(array: Array, net: MLP) -> bool:
+    """Whether the core can write to an array as it is."""
+    return type(array) is np.ndarray and array.dtype == net.dtype and array.flags.carray
+
+
 def _known_loss(net: MLP, loss: LossLike) -> Loss:
     """A loss whose derivatives the core knows; those of a callable it can only be told."""
     checked = as_loss(net, loss)
     if not isinstance(checked, Loss):
         raise TypeError(
-            "loss: expected a name or an instance of mlpcore.losses, whose second derivatives are "
-            f"known, got {received(loss)}"
+            "loss: expected a name or an instance of mlpcore.losses, whose derivatives are known "
+            f"sample by sample, got {received(loss)}"
         )
     return checked

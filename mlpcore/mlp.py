@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The multi-layer perceptron: what a net does. What it is stands in `topology`.
+"""The multi-layer perceptron: what a net does.
+
+What it is stands in `topology`, what derivatives it can be asked for in `queries`.
 
 Methods that live in other modules are thin and import them late, so that ``import mlpcore`` stays
 quick.
@@ -16,8 +18,8 @@ from . import _core
 from ._checks import as_n_threads
 from ._validation import as_batch, as_optimizer, as_output, as_rows
 from .losses import NAMED, as_loss
+from .queries import Queries
 from .steps import backward, train_step
-from .topology import Topology
 from .trace import Gradients, Trace, trace
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     LossLike: TypeAlias = str | Loss | CallableLoss | Callable[..., Any]
 
 
-class MLP(Topology):
+class MLP(Queries):
     """A multi-layer perceptron: layer after layer ``activation(x @ weight.T + bias)``.
 
     Parameters
@@ -290,154 +292,6 @@ class MLP(Topology):
             progress=progress,
             sample_weight=sample_weight,
         )
-
-    def _value_and_grad_checked(
-        self, x: Any, y: Any, loss: Any, sample_weight: Any
-    ) -> tuple[float, Gradients]:
-        """What `value_and_grad` does with arguments that the core cannot take as they are."""
-        from .derivatives import value_and_grad
-
-        return value_and_grad(self, x, y, loss, sample_weight)
-
-    def _vjp_checked(self, x: Any, cotangent: Any) -> Gradients:
-        """What `vjp` does with arguments that the core cannot take as they are."""
-        from .derivatives import vjp
-
-        return vjp(self, x, cotangent)
-
-    def jvp(
-        self,
-        x: ArrayLike,
-        tangent: ArrayLike | None = None,
-        parameters_tangent: ArrayLike | None = None,
-    ) -> tuple[Array, Array]:
-        """Output, and how it changes along a direction: the Jacobian times a tangent.
-
-        Forward mode: a pass with the values and their changes side by side, whose cost does not
-        depend on the number of outputs.
-
-        Parameters
-        ----------
-        x : array_like of shape (N, D) or (D,)
-            Samples as rows, or one sample.
-        tangent : array_like of the shape of x, optional
-            Direction in which each sample changes; None: it does not.
-        parameters_tangent : array_like of shape (P,), optional
-            Direction in which the parameters change, in the layout of `parameters`; None: they do
-            not.
-
-        Returns
-        -------
-        y_hat : numpy.ndarray of shape (N, K) or (K,)
-            The bits of ``net(x)``.
-        dy_hat : numpy.ndarray of shape (N, K) or (K,)
-            Derivative of y_hat along both directions together.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If an argument does not fit.
-
-        Examples
-        --------
-        >>> import mlpcore
-        >>> net = mlpcore.MLP([2, 2], seed=0)
-        >>> y_hat, dy_hat = net.jvp([0.5, -1.0], tangent=[1.0, 0.0])
-        >>> bool((dy_hat == net.weights[0][:, 0]).all())
-        True
-        """
-        from .derivatives import jvp
-
-        return jvp(self, x, tangent, parameters_tangent)
-
-    def _jacobian_checked(self, x: Any, out: Any) -> Array:
-        """What `jacobian` does with arguments that the core cannot take as they are."""
-        from .derivatives import jacobian
-
-        return jacobian(self, x, out)
-
-    def _value_and_jacobian_checked(self, x: Any) -> tuple[Array, Array]:
-        """What `value_and_jacobian` does with an x that the core cannot take as it is."""
-        from .derivatives import value_and_jacobian
-
-        return value_and_jacobian(self, x)
-
-    def _hvp_checked(self, x: Any, y: Any, loss: Any, vector: Any, sample_weight: Any) -> Array:
-        """What `hvp` does with arguments that the core cannot take as they are."""
-        from .derivatives import hvp
-
-        return hvp(self, x, y, loss, vector, sample_weight)
-
-    def input_hessian(self, x: ArrayLike) -> Array:
-        """Second derivatives of each output in the inputs.
-
-        Parameters
-        ----------
-        x : array_like of shape (N, D) or (D,)
-            Samples as rows, or one sample.
-
-        Returns
-        -------
-        numpy.ndarray of shape (N, K, D, D) or (K, D, D)
-            Entry [n, k, i, j] is d^2 y_hat_k / dx_i dx_j of sample n; symmetric to the bit.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If `x` does not have the net's number of columns, or is no array of real numbers.
-
-        Notes
-        -----
-        Only activations bend: with T_l = dz_l/dx and g_l = dz_L/da_l, the Hessian of the last
-        pre-activation is the sum of T_l^T diag(g_l f''(z_l)) T_l over the hidden layers. Of a
-        piecewise linear activation f'' is 0, at its kinks too.
-
-        Examples
-        --------
-        >>> import mlpcore
-        >>> net = mlpcore.MLP([2, 8, 1], "tanh", seed=0)
-        >>> hessian = net.input_hessian([0.5, -1.0])
-        >>> hessian.shape, bool((hessian == hessian.swapaxes(-1, -2)).all())
-        ((1, 2, 2), True)
-        """
-        from .derivatives import input_hessian
-
-        return input_hessian(self, x)
-
-    def laplacian(self, x: ArrayLike) -> Array:
-        """Sum of the second derivatives of each output in its inputs: the Hessian's trace.
-
-        Parameters
-        ----------
-        x : array_like of shape (N, D) or (D,)
-            Samples as rows, or one sample.
-
-        Returns
-        -------
-        numpy.ndarray of shape (N, K) or (K,)
-
-        Raises
-        ------
-        ValueError, TypeError
-            If `x` does not have the net's number of columns, or is no array of real numbers.
-
-        Notes
-        -----
-        The Hessian is not made: value, D first derivatives and Laplacian go forward together.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import mlpcore
-        >>> net = mlpcore.MLP([2, 8, 1], "tanh", dtype="float64", seed=0)
-        >>> x = np.array([0.5, -1.0])
-        >>> trace = np.trace(net.input_hessian(x), axis1=-2, axis2=-1)
-        >>> bool(np.allclose(net.laplacian(x), trace))
-        True
-        """
-        from .derivatives import laplacian
-
-        return laplacian(self, x)
 
     def chain(self, x: ArrayLike, y: ArrayLike, loss: LossLike) -> Chain:
         """Every quantity and every derivative of the chain rule, by name.

@@ -105,6 +105,9 @@ typedef struct mlp_kernels {
     /* sum = a + b over n reals; sum may be either. */
     void (*add)(size_t n, const void *a, const void *b, void *sum);
 
+    /* The sum of the squares of n reals, each square taken in double. */
+    double (*squared_norm)(size_t n, const void *a);
+
     /* result = f''(z) over n reals, not for softmax; result may be z. */
     void (*curvature)(mlp_activation activation, size_t n, const void *z, void *result);
 

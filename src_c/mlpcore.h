@@ -185,6 +185,13 @@ mlp_status mlp_input_hessian(mlp_workspace *workspace, const void *parameters, s
 mlp_status mlp_laplacian(mlp_workspace *workspace, const void *parameters, size_t n_samples,
                          const void *x, void *laplacian, size_t n_threads);
 
+/* gradients (N, P): row i is the gradient of sample i's loss as a batch of one; norms (N,): the
+ * Euclidean norms of these rows, for which gradients are not made. Either may be NULL. The batch has
+ * no sample weights. */
+mlp_status mlp_per_sample_gradients(mlp_workspace *workspace, const void *parameters,
+                                    const mlp_batch *batch, const mlp_loss *loss, void *gradients,
+                                    double *norms, size_t n_threads);
+
 /* One update from given gradients. MLP_NOT_FINITE: it would leave a parameter or a moment that is
  * not finite; nothing was written. */
 mlp_status mlp_optimizer_step(mlp_dtype dtype, mlp_optimizer *optimizer, size_t n_parameters,

@@ -30,6 +30,7 @@ const mlp_kernels MLP_REAL(mlp_kernels) = {
     .turn = MLP_REAL(turn),
     .softmax_jacobian = MLP_REAL(softmax_jacobian),
     .add = MLP_REAL(add),
+    .squared_norm = MLP_REAL(squared_norm),
     .curvature = MLP_REAL(curvature),
     .second_order = MLP_REAL(second_order),
     .softmax_second_order = MLP_REAL(softmax_second_order),

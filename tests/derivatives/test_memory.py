@@ -14,6 +14,8 @@ QUERIES = {
     "jvp": lambda net, x, y, v: net.jvp(x, x, v)[1],
     "input_hessian": lambda net, x, y, v: net.input_hessian(x),
     "laplacian": lambda net, x, y, v: net.laplacian(x),
+    "per_sample_gradients": lambda net, x, y, v: net.per_sample_gradients(x, y, "mse"),
+    "per_sample_gradient_norms": lambda net, x, y, v: net.per_sample_gradient_norms(x, y, "mse"),
     "hvp": lambda net, x, y, v: net.hvp(x, y, "mse", v),
 }
 
