@@ -103,7 +103,7 @@ def hvp(
     sample_weight: ArrayLike | None = None,
 ) -> Array:
     """Hessian of the loss in the parameters, times a vector; see `MLP.hvp`."""
-    kernel = _known_loss(net, loss)
+    kernel = known_loss(net, loss)
     batch, _ = as_batch(net, x, y, sample_weight, kernel)
     product = np.empty_like(net.parameters)
     net._hvp_rows(*batch, kernel, as_flat(net, vector, "vector"), product)
@@ -131,7 +131,7 @@ def per_sample_gradients(
     net: MLP, x: ArrayLike, y: ArrayLike, loss: LossLike, out: Any = None
 ) -> Array:
     """Gradient of each sample's own loss; see `MLP.per_sample_gradients`."""
-    kernel = _known_loss(net, loss)
+    kernel = known_loss(net, loss)
     batch, single = as_batch(net, x, y, None, kernel)
     shape = (len(batch.x), net.n_parameters)
     if out is not None:
@@ -153,7 +153,7 @@ def per_sample_gradients(
 
 def per_sample_gradient_norms(net: MLP, x: ArrayLike, y: ArrayLike, loss: LossLike) -> Array:
     """Norms of `per_sample_gradients`; see `MLP.per_sample_gradient_norms`."""
-    kernel = _known_loss(net, loss)
+    kernel = known_loss(net, loss)
     batch, single = as_batch(net, x, y, None, kernel)
     norms = np.empty(len(batch.x))
     net._per_sample_rows(batch.x, batch.target, kernel, None, norms)
@@ -166,7 +166,7 @@ def _is_plain(array: Array, net: MLP) -> bool:
     return type(array) is np.ndarray and array.dtype == net.dtype and array.flags.carray
 
 
-def _known_loss(net: MLP, loss: LossLike) -> Loss:
+def known_loss(net: MLP, loss: LossLike) -> Loss:
     """A loss whose derivatives the core knows; those of a callable it can only be told."""
     checked = as_loss(net, loss)
     if not isinstance(checked, Loss):

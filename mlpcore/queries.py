@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from ._core import Array
+    from .functions import Function
     from .mlp import MLP, LossLike
     from .trace import Gradients
 
@@ -249,6 +250,59 @@ class Queries(Topology):
         from .derivatives import per_sample_gradient_norms
 
         return per_sample_gradient_norms(_as_mlp(self), x, y, loss)
+
+    def as_function(
+        self,
+        x: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+        loss: LossLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Function:
+        """Plain functions ``(value, jac, hvp)`` of one vector, for an optimiser.
+
+        Without arguments they are of the inputs: the net's output at one sample (D,), with the
+        parameters that the net has when they are called. With a batch and a loss they are of the
+        parameters (P,): the net itself is not changed by them.
+
+        Parameters
+        ----------
+        x, y, loss, sample_weight : optional
+            As for `train_step`. The arrays are not copied, and must not change.
+
+        Returns
+        -------
+        Function
+            ``.value(v)``, ``.jac(v)`` and ``.hvp(v, direction)``, all in float64. For the inputs of
+            a net of one output value is a float, jac and hvp are (D,); for several they are (K,),
+            (K, D) and (K, D). For the parameters value is a float, jac and hvp are (P,).
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit, when it is given; hvp of a loss that is a function.
+
+        Notes
+        -----
+        The net computes in its own dtype. A line search to the last digits wants ``float64``.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 8, 1], "tanh", dtype="float64", seed=0)
+        >>> inputs = net.as_function()
+        >>> inputs.jac([0.5, -1.0]).shape, inputs.hvp([0.5, -1.0], [1.0, 0.0]).shape
+        ((2,), (2,))
+        >>> x, y = [[0.0, 1.0], [1.0, 0.0]], [[1.0], [-1.0]]
+        >>> parameters = net.as_function(x, y, "mse")
+        >>> parameters.value(net.parameters) == net.value_and_grad(x, y, "mse")[0]
+        True
+
+        With SciPy, ``scipy.optimize.minimize(parameters.value, net.parameters, method="trust-ncg",
+        jac=parameters.jac, hessp=parameters.hvp)`` trains the net.
+        """
+        from .functions import as_function
+
+        return as_function(_as_mlp(self), x, y, loss, sample_weight)
 
 
 def _as_mlp(net: Queries) -> MLP:

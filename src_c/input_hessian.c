@@ -191,7 +191,7 @@ mlp_status mlp_input_hessian(mlp_workspace *w, const void *parameters, size_t n_
     if (status != MLP_OK) return status;
     mlp_query_bind(w, parameters, NULL);
     kernels->turn(last->n_inputs, n_outputs, w->query->products[net->n_layers - 1].weight,
-                       n_outputs, w->query->shared, last->n_inputs);
+                  n_outputs, w->query->shared, last->n_inputs);
     hessian_region region = {w, n_samples, n_units, x, hessian};
     mlp_parallel_for(n_threads, mlp_quotient_up(n_samples, needs.n_rows), hessian_task, &region);
     return MLP_OK;

@@ -42,7 +42,7 @@ static void MLP_REAL(scale_rows)(size_t n_rows, size_t n_columns, const void *s,
 }
 
 static void MLP_REAL(turn)(size_t n_rows, size_t n_columns, const void *m, size_t m_stride,
-                                void *out, size_t out_stride) {
+                           void *out, size_t out_stride) {
     const mlp_real *from = m;
     mlp_real *to = out;
     for (size_t c = 0; c < n_columns; c++)
