@@ -89,10 +89,66 @@ class Network:
     def value_and_grad(
         self, x: ArrayLike, y: ArrayLike, loss: LossLike, sample_weight: ArrayLike | None = None
     ) -> tuple[float, Gradients]: ...
-    # These four run at once when their arrays can be read as they are and the loss is known (see
+    def jacobian(self, x: ArrayLike, out: Array | None = None) -> Array: ...
+    def value_and_jacobian(self, x: ArrayLike) -> tuple[Array, Array]: ...
+    def vjp(self, x: ArrayLike, cotangent: ArrayLike) -> Gradients: ...
+    def hvp(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: LossLike,
+        vector: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> Array: ...
+    # These eight run at once when their arrays can be read as they are and the loss is known (see
     # LossKernel._remember). In every other case they return what the derived class's
-    # _forward_checked, _train_step_checked or _value_and_grad_checked make of the same arguments:
-    # these validate, convert and word the errors.
+    # _forward_checked, _train_step_checked, _value_and_grad_checked, _jacobian_checked,
+    # _value_and_jacobian_checked, _vjp_checked or _hvp_checked make of the same arguments: these
+    # validate, convert and word the errors.
+    def _vjp_rows(
+        self,
+        x: Array,  # (N, D)
+        cotangent: Array,  # (N, K)
+        gradients: Array,  # (P,), written
+        grad_x: Array,  # (N, D), written
+    ) -> None: ...
+    def _jacobian_rows(
+        self,
+        x: Array,  # (N, D)
+        y: Array | None,  # (N, K), written
+        jacobian: Array,  # (N, K, D), written
+    ) -> None: ...
+    def _jvp_rows(
+        self,
+        x: Array,  # (N, D)
+        tangent: Array | None,  # (N, D)
+        direction: Array | None,  # (P,); one of the two is given
+        y: Array,  # (N, K), written
+        dy: Array,  # (N, K), written
+    ) -> None: ...
+    def _input_curvature_rows(
+        self,
+        x: Array,  # (N, D)
+        result: Array,  # written: (N, K, D, D) if whole, else the Laplacian (N, K)
+        whole: bool,
+    ) -> None: ...
+    def _per_sample_rows(
+        self,
+        x: Array,  # (N, D)
+        target: Array,  # (N, K), or int64 (N,)
+        loss: LossKernel,
+        gradients: Array | None,  # (N, P), written
+        norms: Array | None,  # (N,) float64, written
+    ) -> None: ...
+    def _hvp_rows(
+        self,
+        x: Array,  # (N, D)
+        target: Array,  # (N, K), or int64 (N,)
+        sample_weight: Array | None,
+        loss: LossKernel,
+        vector: Array,  # (P,)
+        product: Array,  # (P,), written
+    ) -> None: ...
     def _forward_rows(self, x: Array, out: Array, n_threads: int) -> None: ...  # (N, D) -> (N, K)
     def _forward_records(
         self,

@@ -28,6 +28,7 @@ include "binding/machine.pxi"
 include "binding/losses.pxi"
 include "binding/optimizers.pxi"
 include "binding/network.pxi"
+include "binding/derivatives.pxi"
 include "binding/calls.pxi"
 
 

@@ -126,6 +126,23 @@ cdef extern from "mlpcore.h" nogil:
     mlp_status mlp_value_and_grad(mlp_workspace *workspace, const void *parameters,
                                   const mlp_batch *batch, const mlp_loss *loss, void *gradients,
                                   void *grad_x, double *value, size_t n_threads)
+    mlp_status mlp_jacobian(mlp_workspace *workspace, const void *parameters, size_t n_samples,
+                            const void *x, void *y, void *jacobian, size_t n_threads)
+    mlp_status mlp_jvp(mlp_workspace *workspace, const void *parameters, size_t n_samples,
+                       const void *x, const void *tangent, const void *direction, void *y,
+                       void *dy, size_t n_threads)
+    mlp_status mlp_vjp(mlp_workspace *workspace, const void *parameters, size_t n_samples,
+                       const void *x, const void *cotangent, void *gradients, void *grad_x,
+                       size_t n_threads)
+    mlp_status mlp_hvp(mlp_workspace *workspace, const void *parameters, const mlp_batch *batch,
+                       const mlp_loss *loss, const void *vector, void *product, size_t n_threads)
+    mlp_status mlp_input_hessian(mlp_workspace *workspace, const void *parameters,
+                                 size_t n_samples, const void *x, void *hessian, size_t n_threads)
+    mlp_status mlp_laplacian(mlp_workspace *workspace, const void *parameters, size_t n_samples,
+                             const void *x, void *laplacian, size_t n_threads)
+    mlp_status mlp_per_sample_gradients(mlp_workspace *workspace, const void *parameters,
+                                        const mlp_batch *batch, const mlp_loss *loss,
+                                        void *gradients, double *norms, size_t n_threads)
     mlp_status mlp_optimizer_step(mlp_dtype dtype, mlp_optimizer *optimizer, size_t n_parameters,
                                   void *parameters, const void *gradients, size_t n_threads)
     mlp_status mlp_train_step(mlp_workspace *workspace, void *parameters, const mlp_batch *batch,

@@ -248,8 +248,12 @@ def as_cotangent(
 
 
 def as_output(net: MLP, out: Any, n_samples: int, single: bool) -> Array:
-    """Return the array that results are written to: it has to be just what they would be."""
-    shape = _result_shape(net.sizes[-1], n_samples, single)
+    """Return the array that outputs are written to: it has to be just what they would be."""
+    return as_result(net, out, _result_shape(net.sizes[-1], n_samples, single))
+
+
+def as_result(net: MLP, out: Any, shape: tuple[int, ...]) -> Array:
+    """Return the array that a result of `shape` is written to."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out: expected an array of dtype {net.dtype}, got {received(out)}")
     if out.dtype.newbyteorder("=") != net.dtype:
@@ -281,6 +285,16 @@ def as_callable_result(result: Any, prediction: Array, sample_weight: Any) -> tu
             f"loss's dl_dy_hat: expected shape {prediction.shape}, got {received(gradient)}"
         )
     return float(value.item()), converted(gradient, prediction.dtype, "loss's dl_dy_hat")
+
+
+def as_tangent(net: MLP, tangent: Any, n_samples: int, single: bool) -> Array:
+    """Return a change of the inputs as (N, D); it has the shape of x."""
+    array = real_array(tangent, "tangent")
+    n_inputs = net.sizes[0]
+    shape = _result_shape(n_inputs, n_samples, single)
+    if array.shape != shape:
+        raise ValueError(f"tangent: expected shape {shape} (that of x), got {received(array)}")
+    return converted(array.reshape(n_samples, n_inputs), net.dtype, "tangent")
 
 
 # ---- parameters ---------------------------------------------------------------------------------

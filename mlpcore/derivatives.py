@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Derivatives of a loss, or of any function of the output, in one call."""
+"""Derivatives of a loss, of the output, or of any function of it, in one call."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._checks import received
 from ._core import default_n_threads
-from ._validation import as_batch
-from .losses import as_loss
-from .steps import backward, value_and_gradients
-from .trace import Gradients, trace
+from ._validation import as_batch, as_cotangent, as_flat, as_result, as_rows, as_tangent
+from .losses import Loss, as_loss
+from .steps import value_and_gradients
+from .trace import Gradients
 
 if TYPE_CHECKING:
+    from ._core import Array
     from .mlp import MLP, LossLike
 
 
@@ -36,4 +38,140 @@ def value_and_grad(
 
 def vjp(net: MLP, x: ArrayLike, cotangent: ArrayLike) -> Gradients:
     """Gradients for any dl/dy_hat; see `MLP.vjp`."""
-    return backward(net, trace(net, x), cotangent)
+    rows, single = as_rows(net, x)
+    checked = as_cotangent(net, cotangent, len(rows), single)
+    flat = np.empty_like(net.parameters)
+    inputs = np.empty_like(rows)
+    net._vjp_rows(rows, checked, flat, inputs)
+    return Gradients(net, flat, inputs[0] if single else inputs)
+
+
+def jvp(
+    net: MLP,
+    x: ArrayLike,
+    tangent: ArrayLike | None = None,
+    parameters_tangent: ArrayLike | None = None,
+) -> tuple[Array, Array]:
+    """Output and its change along a direction; see `MLP.jvp`."""
+    rows, single = as_rows(net, x)
+    n_samples = len(rows)
+    dx = None if tangent is None else as_tangent(net, tangent, n_samples, single)
+    direction = None
+    if parameters_tangent is not None:
+        direction = as_flat(net, parameters_tangent, "parameters_tangent")
+    y_hat = np.empty((n_samples, net.sizes[-1]), net.dtype)
+    dy_hat = np.empty_like(y_hat)
+    if dx is None and direction is None:
+        net._forward_rows(rows, y_hat, default_n_threads())
+        dy_hat[:] = 0.0  # nothing changes
+    else:
+        net._jvp_rows(rows, dx, direction, y_hat, dy_hat)
+    return (y_hat[0], dy_hat[0]) if single else (y_hat, dy_hat)
+
+
+def jacobian(net: MLP, x: ArrayLike, out: Any) -> Array:
+    """Jacobian for arguments that the core cannot take as they are; see `MLP.jacobian`."""
+    rows, single = as_rows(net, x)
+    result = np.empty((len(rows), net.sizes[-1], net.sizes[0]), net.dtype)
+    if out is not None:
+        as_result(net, out, result.shape[1:] if single else result.shape)
+    net._jacobian_rows(rows, None, result)
+    if single:
+        result = result[0]
+    if out is None:
+        return result
+    # By way of a result of our own: out may be strided, or overlap x or the parameters.
+    out[...] = result
+    return out  # type: ignore[no-any-return]
+
+
+def value_and_jacobian(net: MLP, x: ArrayLike) -> tuple[Array, Array]:
+    """Output and Jacobian for an x that the core cannot take as it is."""
+    rows, single = as_rows(net, x)
+    y_hat = np.empty((len(rows), net.sizes[-1]), net.dtype)
+    result = np.empty((len(rows), net.sizes[-1], net.sizes[0]), net.dtype)
+    net._jacobian_rows(rows, y_hat, result)
+    return (y_hat[0], result[0]) if single else (y_hat, result)
+
+
+def hvp(
+    net: MLP,
+    x: ArrayLike,
+    y: ArrayLike,
+    loss: LossLike,
+    vector: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+) -> Array:
+    """Hessian of the loss in the parameters, times a vector; see `MLP.hvp`."""
+    kernel = known_loss(net, loss)
+    batch, _ = as_batch(net, x, y, sample_weight, kernel)
+    product = np.empty_like(net.parameters)
+    net._hvp_rows(*batch, kernel, as_flat(net, vector, "vector"), product)
+    return product
+
+
+def input_hessian(net: MLP, x: ArrayLike) -> Array:
+    """Second derivatives of the output in the input; see `MLP.input_hessian`."""
+    rows, single = as_rows(net, x)
+    n_inputs, n_outputs = net.sizes[0], net.sizes[-1]
+    result = np.empty((len(rows), n_outputs, n_inputs, n_inputs), net.dtype)
+    net._input_curvature_rows(rows, result, True)
+    return result[0] if single else result
+
+
+def laplacian(net: MLP, x: ArrayLike) -> Array:
+    """Sum of the second derivatives of each output in its inputs; see `MLP.laplacian`."""
+    rows, single = as_rows(net, x)
+    result = np.empty((len(rows), net.sizes[-1]), net.dtype)
+    net._input_curvature_rows(rows, result, False)
+    return result[0] if single else result
+
+
+def per_sample_gradients(
+    net: MLP, x: ArrayLike, y: ArrayLike, loss: LossLike, out: Any = None
+) -> Array:
+    """Gradient of each sample's own loss; see `MLP.per_sample_gradients`."""
+    kernel = known_loss(net, loss)
+    batch, single = as_batch(net, x, y, None, kernel)
+    shape = (len(batch.x), net.n_parameters)
+    if out is not None:
+        as_result(net, out, shape[1:] if single else shape)
+        rows = out[np.newaxis] if single else out
+        read = (batch.x, batch.target, net.parameters)
+        if not (_is_plain(rows, net) and not any(np.may_share_memory(rows, a) for a in read)):
+            rows = np.empty(shape, net.dtype)
+    else:
+        rows = np.empty(shape, net.dtype)
+    net._per_sample_rows(batch.x, batch.target, kernel, rows, None)
+    result: Array = rows[0] if single else rows
+    if out is None:
+        return result
+    if not np.may_share_memory(result, out):  # it was made by way of rows of our own
+        out[...] = result
+    return out  # type: ignore[no-any-return]
+
+
+def per_sample_gradient_norms(net: MLP, x: ArrayLike, y: ArrayLike, loss: LossLike) -> Array:
+    """Norms of `per_sample_gradients`; see `MLP.per_sample_gradient_norms`."""
+    kernel = known_loss(net, loss)
+    batch, single = as_batch(net, x, y, None, kernel)
+    norms = np.empty(len(batch.x))
+    net._per_sample_rows(batch.x, batch.target, kernel, None, norms)
+    result = norms.astype(net.dtype)
+    return result[0] if single else result
+
+
+def _is_plain(array: Array, net: MLP) -> bool:
+    """Whether the core can write to an array as it is."""
+    return type(array) is np.ndarray and array.dtype == net.dtype and array.flags.carray
+
+
+def known_loss(net: MLP, loss: LossLike) -> Loss:
+    """A loss whose derivatives the core knows; those of a callable it can only be told."""
+    checked = as_loss(net, loss)
+    if not isinstance(checked, Loss):
+        raise TypeError(
+            "loss: expected a name or an instance of mlpcore.losses, whose derivatives are known "
+            f"sample by sample, got {received(loss)}"
+        )
+    return checked

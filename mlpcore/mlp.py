@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The multi-layer perceptron: what a net does. What it is stands in `topology`.
+"""The multi-layer perceptron: what a net does.
+
+What it is stands in `topology`, what derivatives it can be asked for in `queries`.
 
 Methods that live in other modules are thin and import them late, so that ``import mlpcore`` stays
 quick.
@@ -16,8 +18,8 @@ from . import _core
 from ._checks import as_n_threads
 from ._validation import as_batch, as_optimizer, as_output, as_rows
 from .losses import NAMED, as_loss
+from .queries import Queries
 from .steps import backward, train_step
-from .topology import Topology
 from .trace import Gradients, Trace, trace
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     LossLike: TypeAlias = str | Loss | CallableLoss | Callable[..., Any]
 
 
-class MLP(Topology):
+class MLP(Queries):
     """A multi-layer perceptron: layer after layer ``activation(x @ weight.T + bias)``.
 
     Parameters
@@ -290,46 +292,6 @@ class MLP(Topology):
             progress=progress,
             sample_weight=sample_weight,
         )
-
-    def _value_and_grad_checked(
-        self, x: Any, y: Any, loss: Any, sample_weight: Any
-    ) -> tuple[float, Gradients]:
-        """What `value_and_grad` does with arguments that the core cannot take as they are."""
-        from .derivatives import value_and_grad
-
-        return value_and_grad(self, x, y, loss, sample_weight)
-
-    def vjp(self, x: ArrayLike, cotangent: ArrayLike) -> Gradients:
-        """Gradients for any dl/dy_hat: the transposed Jacobian of the net times a cotangent.
-
-        Parameters
-        ----------
-        x : array_like of shape (N, D) or (D,)
-            Samples as rows, or one sample.
-        cotangent : array_like of shape (N, K) or (K,)
-            dl/dy_hat, of the shape of the output.
-
-        Returns
-        -------
-        Gradients
-            Of the sum of ``cotangent * net(x)``.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If an argument does not fit.
-
-        Examples
-        --------
-        >>> import mlpcore
-        >>> net = mlpcore.MLP([2, 2], seed=0)
-        >>> gradients = net.vjp([0.5, -1.0], [1.0, 0.0])
-        >>> bool((gradients.inputs == net.weights[0][0]).all())
-        True
-        """
-        from .derivatives import vjp
-
-        return vjp(self, x, cotangent)
 
     def chain(self, x: ArrayLike, y: ArrayLike, loss: LossLike) -> Chain:
         """Every quantity and every derivative of the chain rule, by name.

@@ -13,6 +13,7 @@
  *   - a bias gradient adds up rows: chunks of MLP_CHUNK rows from zero in order, chunks in order;
  *   - a sum along a row (softmax, a loss's terms, an inner product) is taken in double in 16 lanes,
  *     element j in lane j % 16, lanes added pairwise: l + l + 8, then + 4, + 2, + 1;
+ *   - the derivative queries sum over the outputs of a softmax in index order;
  *   - the loss adds rows in order, in double;
  *   - elementwise work has no order.
  * A caller may therefore split rows and columns of an output as it likes, and an inner dimension at
@@ -84,6 +85,68 @@ typedef struct mlp_kernels {
      */
     void (*loss)(const mlp_loss *loss, size_t n_columns, const mlp_batch *batch,
                  const void *prediction, double factor, void *gradient, double *row_values);
+
+    /* ---- of the derivative queries ---- */
+
+    /* out (n_rows, n_columns) = m with column c times d[c]; out may be m. */
+    void (*scale_columns)(size_t n_rows, size_t n_columns, const void *m, size_t m_stride,
+                          const void *d, void *out, size_t out_stride);
+
+    /* Row r of m (n_rows, n_columns) times s[r]. */
+    void (*scale_rows)(size_t n_rows, size_t n_columns, const void *s, void *m);
+
+    /* out (n_columns, n_rows) = the transpose of m (n_rows, n_columns). */
+    void (*turn)(size_t n_rows, size_t n_columns, const void *m, size_t m_stride, void *out,
+                 size_t out_stride);
+
+    /* m (n_outputs, n_columns) = (diag(p) - p p^T) m, p (n_outputs) the outputs of softmax. */
+    void (*softmax_jacobian)(size_t n_outputs, size_t n_columns, const void *p, void *m);
+
+    /* sum = a + b over n reals; sum may be either. */
+    void (*add)(size_t n, const void *a, const void *b, void *sum);
+
+    /* The sum of the squares of n reals, each square taken in double. */
+    double (*squared_norm)(size_t n, const void *a);
+
+    /* result = f''(z) over n reals, not for softmax; result may be z. */
+    void (*curvature)(mlp_activation activation, size_t n, const void *z, void *result);
+
+    /* The product rule on dl/dz = f'(z) dl/da, when z changes along z_tangent: over n reals grad
+     * goes from dl/da to dl/dz, and grad_tangent from the change of the one to that of the other.
+     * curvature = f''(z), or NULL where that is 0. */
+    void (*second_order)(size_t n, const void *derivative, const void *curvature,
+                         const void *z_tangent, void *grad, void *grad_tangent);
+
+    /* The same after a softmax, row by row, from its outputs p. */
+    void (*softmax_second_order)(size_t n_rows, size_t n_columns, const void *p,
+                                 const void *z_tangent, void *grad, void *grad_tangent);
+
+    /* Row i of product = factor * sample_weight[i] * (Hessian of its terms in the prediction) times
+     * row i of direction; the rest as in loss. */
+    void (*loss_curvature)(const mlp_loss *loss, size_t n_columns, const mlp_batch *batch,
+                           const void *prediction, const void *direction, double factor,
+                           void *product);
+
+    /* rows: of one sample the changes of z along each input and then its Laplacian, (n_inputs + 1, n)
+     * at stride; they become those of f(z). curvature NULL: f''(z) is 0. */
+    void (*laplacian_step)(size_t n_inputs, size_t n, size_t stride, const void *d,
+                           const void *curvature, void *rows);
+
+    /* The same after a softmax, with outputs p (n_outputs): from the changes (n_inputs, n_outputs),
+     * which are lost, and the Laplacian of z (n_outputs) to that of the outputs. */
+    void (*softmax_laplacian)(size_t n_inputs, size_t n_outputs, const void *p, void *changes,
+                              const void *z_laplacian, void *laplacian);
+
+    /*
+     * hessian (n_outputs, n_inputs, n_inputs), which is f'(z) times that of z, gets what the output
+     * layer bends, from changes (n_outputs, n_inputs) of z, and its lower halves become the upper
+     * ones turned. Either curvature = f''(z) (n_outputs) counts, or the outputs p of a softmax, for
+     * which changes are lost and spread (n_inputs, n_inputs) is scratch; or both are NULL.
+     */
+    void (*output_hessian)(size_t n_inputs, size_t n_outputs, const void *curvature, const void *p,
+                           void *changes, void *spread, void *hessian);
+
+    /* ---- of the optimizers ---- */
 
     /* Plain SGD: gradients become what the parameters were. Whether the new ones are finite. */
     int (*sgd_exchange)(const mlp_optimizer *optimizer, size_t n, void *parameters,

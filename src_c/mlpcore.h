@@ -156,6 +156,42 @@ mlp_status mlp_value_and_grad(mlp_workspace *workspace, const void *parameters,
                               const mlp_batch *batch, const mlp_loss *loss, void *gradients,
                               void *grad_x, double *value, size_t n_threads);
 
+/* y and jacobian (N, K, D) = dy/dx. y may be NULL. Neither may overlap x. Scratch memory of a
+ * thread: 1024 rows of a Jacobian, or those of one sample if they are more. */
+mlp_status mlp_jacobian(mlp_workspace *workspace, const void *parameters, size_t n_samples,
+                        const void *x, void *y, void *jacobian, size_t n_threads);
+
+/* y and dy (N, K): how y changes when x changes along tangent (N, D) and the parameters along
+ * direction (P,). Either may be NULL for no change, not both. */
+mlp_status mlp_jvp(mlp_workspace *workspace, const void *parameters, size_t n_samples,
+                   const void *x, const void *tangent, const void *direction, void *y, void *dy,
+                   size_t n_threads);
+
+/* gradients (P,) and grad_x (N, D) of the sum of cotangent (N, K) times y; grad_x may be NULL. */
+mlp_status mlp_vjp(mlp_workspace *workspace, const void *parameters, size_t n_samples,
+                   const void *x, const void *cotangent, void *gradients, void *grad_x,
+                   size_t n_threads);
+
+/* product (P,) = the Hessian of the loss in the parameters times vector (P,). */
+mlp_status mlp_hvp(mlp_workspace *workspace, const void *parameters, const mlp_batch *batch,
+                   const mlp_loss *loss, const void *vector, void *product, size_t n_threads);
+
+/* hessian (N, K, D, D) = second derivatives of y in x; symmetric to the bit. Scratch memory of a
+ * thread: 512 KiB, or (D + K) times all widths and D D reals if that is more. */
+mlp_status mlp_input_hessian(mlp_workspace *workspace, const void *parameters, size_t n_samples,
+                             const void *x, void *hessian, size_t n_threads);
+
+/* laplacian (N, K) = the sum of y's second derivatives in each x. */
+mlp_status mlp_laplacian(mlp_workspace *workspace, const void *parameters, size_t n_samples,
+                         const void *x, void *laplacian, size_t n_threads);
+
+/* gradients (N, P): row i is the gradient of sample i's loss as a batch of one; norms (N,): the
+ * Euclidean norms of these rows, for which gradients are not made. Either may be NULL. The batch has
+ * no sample weights. */
+mlp_status mlp_per_sample_gradients(mlp_workspace *workspace, const void *parameters,
+                                    const mlp_batch *batch, const mlp_loss *loss, void *gradients,
+                                    double *norms, size_t n_threads);
+
 /* One update from given gradients. MLP_NOT_FINITE: it would leave a parameter or a moment that is
  * not finite; nothing was written. */
 mlp_status mlp_optimizer_step(mlp_dtype dtype, mlp_optimizer *optimizer, size_t n_parameters,

@@ -69,8 +69,11 @@ typedef struct mlp_layer_rows {
     size_t grad_stride; /* of grad_pre_activation */
 } mlp_layer_rows;
 
+typedef struct mlp_query mlp_query;
+
 struct mlp_workspace {
     const mlp_network *network;
+    mlp_query *query; /* scratch of the derivative queries (query.h); NULL before the first */
     mlp_arena arena;
     mlp_needs needs;        /* what the arena is laid out for */
     mlp_linear *linears;    /* (n_layers) of the running call */

@@ -2,7 +2,7 @@
 /* workspace.c - the scratch memory of one call: what lies where, and how work is cut to fit it. */
 #include <string.h>
 
-#include "network.h"
+#include "query.h"
 
 /* A strip's rows of all its buffers take half of a 1 MiB L2; the other half is for weights. */
 #define MLP_STRIP_BYTES ((size_t)512 * 1024)
@@ -30,6 +30,7 @@ mlp_status mlp_workspace_create(const mlp_network *network, mlp_workspace **work
 
 void mlp_workspace_destroy(mlp_workspace *workspace) {
     if (workspace == NULL) return;
+    mlp_query_destroy(workspace->query);
     mlp_arena_release(&workspace->arena);
     mlp_release(workspace);
 }

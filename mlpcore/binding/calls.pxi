@@ -30,7 +30,7 @@ cdef class GradientArrays:
         self._has_bias = net.has_biases
 
 
-cdef class Network(NetworkHandle):
+cdef class Network(DifferentiableNetwork):
     @property
     def parameters(self):
         self.ready()

@@ -3,12 +3,16 @@
 #include "simd_math_template.h"
 #include "activation_math_template.h"
 #include "elementwise_template.h"
+#include "matrix_template.h"
+#include "input_curvature_template.h"
 #include "activation_template.h"
+#include "curvature_template.h"
 #include "optimizer_template.h"
 #include "tile_template.h"
 #include "gemm_template.h"
 #include "linear_template.h"
 #include "loss_template.h"
+#include "loss_curvature_template.h"
 
 const mlp_kernels MLP_REAL(mlp_kernels) = {
     .real_bytes = sizeof(mlp_real),
@@ -22,6 +26,19 @@ const mlp_kernels MLP_REAL(mlp_kernels) = {
     .multiply = MLP_REAL(multiply),
     .softmax_backward = MLP_REAL(softmax_backward),
     .loss = MLP_REAL(loss),
+    .scale_columns = MLP_REAL(scale_columns),
+    .scale_rows = MLP_REAL(scale_rows),
+    .turn = MLP_REAL(turn),
+    .softmax_jacobian = MLP_REAL(softmax_jacobian),
+    .add = MLP_REAL(add),
+    .squared_norm = MLP_REAL(squared_norm),
+    .curvature = MLP_REAL(curvature),
+    .second_order = MLP_REAL(second_order),
+    .softmax_second_order = MLP_REAL(softmax_second_order),
+    .loss_curvature = MLP_REAL(loss_curvature),
+    .laplacian_step = MLP_REAL(laplacian_step),
+    .softmax_laplacian = MLP_REAL(softmax_laplacian),
+    .output_hessian = MLP_REAL(output_hessian),
     .sgd_exchange = MLP_REAL(sgd_exchange),
     .sgd_step = MLP_REAL(sgd_step),
     .adam_step = MLP_REAL(adam_step),

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""input_hessian and laplacian: against the reference, each other, and differences."""
+
+import numpy as np
+import pytest
+from nets import ACTIVATIONS, HIDDEN, at_its_kinks, layers, make_net, rows, saturated
+from tolerances import GENERIC_FACTOR, SECOND_ORDER, assert_close
+
+import mlpcore
+from mlpcore import _core, reference
+
+
+def tolerance(dtype):
+    return SECOND_ORDER[dtype] * (GENERIC_FACTOR if _core.isa() == "generic" else 1.0)
+
+
+def assert_both_close(net, x, accepted):
+    want = reference.input_hessian(layers(net), x)
+    got = net.input_hessian(x)
+    assert_close(got, want, accepted)
+    assert np.array_equal(got, got.swapaxes(-1, -2))
+    # The terms of a trace may cancel: its error is that of the Hessian.
+    error = net.laplacian(x) - np.einsum("nkdd->nk", want)
+    assert np.linalg.norm(error) <= accepted * np.linalg.norm(want)
+
+
+@pytest.mark.parametrize("depth", range(1, 7))
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_equals_the_reference(activation, depth, dtype, isa):
+    net = make_net(activation, depth, dtype, bias=depth != 4)
+    assert_both_close(net, rows(net), tolerance(dtype))
+
+
+@pytest.mark.parametrize("output", ["identity", "relu", "sigmoid", "softmax"])
+@pytest.mark.parametrize(
+    ("sizes", "hidden"),
+    [
+        ([1, 9, 1], ["tanh"]),
+        ([9, 40, 33, 2], ["tanh", "relu"]),  # a layer that bends below one that does not
+        ([2, 33, 40, 9], ["leaky_relu", "gelu"]),
+        ([20, 256, 30], ["silu"]),  # more rows than are made at a time; a pitch
+        ([3, 300, 300, 4], ["softplus", "tanh"]),  # a sum in two chunks
+        ([4, 7, 6, 5], ["identity", "identity"]),
+        ([70, 6, 40], ["elu"]),
+    ],
+)
+def test_shapes(sizes, hidden, output, dtype):
+    net = mlpcore.MLP(sizes, [*hidden, output], dtype=dtype, seed=0)
+    x = rows(net, 3)
+    assert net.input_hessian(x).shape == (3, sizes[-1], sizes[0], sizes[0])
+    assert net.input_hessian(x).dtype == net.laplacian(x).dtype == dtype
+    assert_both_close(net, x, tolerance(dtype))
+
+
+def test_it_is_the_change_of_the_jacobian():
+    net = make_net("softmax", 4, "float64")
+    x = rows(net)
+    step = 1e-5
+    for column in range(net.sizes[0]):
+        shift = np.zeros_like(x)
+        shift[:, column] = step
+        numeric = (net.jacobian(x + shift) - net.jacobian(x - shift)) / (2 * step)
+        # Differences of second order have errors of 1e-9 at most here, norm-wise.
+        assert_close(net.input_hessian(x)[..., column], numeric, 1e-8)
+
+
+@pytest.mark.parametrize("activation", HIDDEN)
+def test_at_a_kink_the_documented_side_counts(activation, dtype):
+    net, x = at_its_kinks(activation, dtype)
+    assert_both_close(net, x, tolerance(dtype))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_saturated_units(activation, dtype):
+    net, x = saturated(activation, dtype)
+    for i in range(len(x)):
+        assert_both_close(net, x[i : i + 1], tolerance(dtype))
+
+
+@pytest.mark.parametrize("output", ["tanh", "softmax"])
+def test_bits_do_not_depend_on_threads_or_the_split_of_a_batch(output, dtype):
+    net = mlpcore.MLP([6, 150, 256, 5], ["gelu", "silu", output], dtype=dtype, seed=0)
+    x = rows(net, 301)
+    hessian, laplacian = net.input_hessian(x), net.laplacian(x)
+    for n_threads in (1, 2, 3):
+        _core.set_default_n_threads(n_threads)
+        assert np.array_equal(net.input_hessian(x), hessian)
+        assert np.array_equal(net.laplacian(x), laplacian)
+    for part in (slice(0, 1), slice(1, 30), slice(30, 301)):
+        assert np.array_equal(net.input_hessian(x[part]), hessian[part])
+        assert np.array_equal(net.laplacian(x[part]), laplacian[part])
+    assert np.array_equal(net.input_hessian(x[77]), hessian[77])
+    assert np.array_equal(net.laplacian(x[77].tolist()), laplacian[77])
+
+
+def test_an_empty_batch():
+    net = make_net("tanh", 2, "float32")
+    assert net.input_hessian(np.empty((0, 3))).shape == (0, 5, 3, 3)
+    assert net.laplacian(np.empty((0, 3))).shape == (0, 5)
+
+
+def test_what_does_not_fit_is_refused():
+    net = make_net("tanh", 2, "float32")
+    for call in (net.input_hessian, net.laplacian):
+        with pytest.raises(ValueError, match="x: expected 3 columns"):
+            call(np.ones((2, 2)))
+        with pytest.raises(TypeError, match="x: expected an array of real numbers"):
+            call(None)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Memory of the derivative queries: any allocation may fail, and the second call makes none."""
+
+import numpy as np
+import pytest
+
+import mlpcore
+from mlpcore import _core
+
+QUERIES = {
+    "jacobian": lambda net, x, y, v: net.jacobian(x),
+    "value_and_jacobian": lambda net, x, y, v: net.value_and_jacobian(x)[1],
+    "vjp": lambda net, x, y, v: net.vjp(x, y).inputs,
+    "jvp": lambda net, x, y, v: net.jvp(x, x, v)[1],
+    "input_hessian": lambda net, x, y, v: net.input_hessian(x),
+    "laplacian": lambda net, x, y, v: net.laplacian(x),
+    "per_sample_gradients": lambda net, x, y, v: net.per_sample_gradients(x, y, "mse"),
+    "per_sample_gradient_norms": lambda net, x, y, v: net.per_sample_gradient_norms(x, y, "mse"),
+    "hvp": lambda net, x, y, v: net.hvp(x, y, "mse", v),
+}
+
+
+def make():
+    rng = np.random.default_rng(0)
+    net = mlpcore.MLP([5, 40, 3], ["tanh", "identity"], seed=0)
+    x, y = (rng.normal(size=(60, n)).astype("float32") for n in (5, 3))
+    return net, x, y, rng.normal(size=net.n_parameters).astype("float32")
+
+
+@pytest.mark.parametrize("once", [True, False])
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_allocation_may_fail(query, once):
+    call = QUERIES[query]
+    want = call(*make())
+    blocks_before = _core.live_allocations()
+    n_failures = 0
+    while True:
+        net, x, y, v = make()
+        _core.fail_allocations_after(n_failures, once)
+        try:
+            call(net, x, y, v)
+        except MemoryError:
+            n_failures += 1
+        else:
+            break
+        finally:
+            _core.fail_allocations_after(-1, False)
+        # The net works as if nothing had happened.
+        assert np.array_equal(call(net, x, y, v), want)
+        del net
+    assert n_failures >= 2  # the workspace and an arena
+    del net
+    assert _core.live_allocations() == blocks_before
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_call_of_the_same_shape_allocates_nothing(query):
+    call = QUERIES[query]
+    net, x, y, v = make()
+    want = call(net, x, y, v)
+    net(x)  # has scratch memory of its own
+    _core.fail_allocations_after(0, False)
+    try:
+        again = call(net, x, y, v)
+    finally:
+        _core.fail_allocations_after(-1, False)
+    assert np.array_equal(again, want)
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_shapes_may_change_from_call_to_call(query):
+    call = QUERIES[query]
+    net, x, y, v = make()
+    whole = call(net, x, y, v)
+    for n in (1, 60, 7):
+        part = call(net, x[:n], y[:n], v)
+        if part.shape[0] == n:
+            assert np.array_equal(part, whole[:n])

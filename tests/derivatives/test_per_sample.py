@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""per_sample_gradients and their norms: against gradients of batches of one, and the reference."""
+
+import numpy as np
+import pytest
+from nets import ACTIVATIONS, layers, make_net, rows
+from tolerances import GENERIC_FACTOR, GRADIENT, LOSS, assert_close
+
+import mlpcore
+from mlpcore import _core, losses, reference
+
+
+def targets(net, n_samples):
+    y = np.random.default_rng(2).uniform(0.1, 0.9, size=(n_samples, net.sizes[-1]))
+    return (y / y.sum(axis=1, keepdims=True)).astype(net.dtype)
+
+
+def tolerance(dtype):
+    return GRADIENT[dtype] * (GENERIC_FACTOR if _core.isa() == "generic" else 1.0)
+
+
+@pytest.mark.parametrize("depth", range(1, 7))
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation(activation, depth, dtype, isa):
+    net = make_net(activation, depth, dtype, bias=depth != 4)
+    x = rows(net)
+    y = targets(net, len(x))
+    got = net.per_sample_gradients(x, y, "mse")
+    assert got.dtype == dtype
+    assert_close(got, reference.per_sample_gradients(layers(net), x, y, "mse"), tolerance(dtype))
+    for i in range(len(x)):
+        alone = net.value_and_grad(x[i], y[i], "mse")[1].flat
+        assert np.array_equal(got[i], alone)
+    norms = net.per_sample_gradient_norms(x, y, "mse")
+    assert norms.dtype == dtype
+    assert_close(norms, np.linalg.norm(got.astype(float), axis=1), LOSS[dtype])
+
+
+@pytest.mark.parametrize("reduction", ["mean", "batch_mean", "sum"])
+@pytest.mark.parametrize(
+    ("make_loss", "output"),
+    [
+        (losses.LogCosh, "identity"),
+        (losses.BCE, "sigmoid"),
+        (losses.BCE, "softmax"),
+        (losses.CrossEntropy, "softmax"),
+        (losses.CrossEntropy, "identity"),
+        (losses.Poisson, "identity"),
+    ],
+)
+def test_every_reduction_is_that_of_a_batch_of_one(make_loss, output, reduction, dtype):
+    net = mlpcore.MLP([3, 20, 4], ["relu", output], dtype=dtype, seed=0)
+    x, loss = rows(net, 9), make_loss(reduction=reduction)
+    y = targets(net, 9)
+    got = net.per_sample_gradients(x, y, loss)
+    for i in range(9):
+        assert np.array_equal(got[i], net.value_and_grad(x[i], y[i], loss)[1].flat)
+    norms = net.per_sample_gradient_norms(x, y, loss)
+    assert_close(norms, np.linalg.norm(got.astype(float), axis=1), LOSS[dtype])
+
+
+def test_classes(dtype):
+    net = mlpcore.MLP([3, 20, 5], ["silu", "softmax"], dtype=dtype, seed=0)
+    x, classes = rows(net, 9), np.arange(9) % 5
+    got = net.per_sample_gradients(x, classes, "cross_entropy")
+    want = net.per_sample_gradients(x, reference.one_hot(classes, 5), "cross_entropy")
+    assert_close(got, want, tolerance(dtype))
+    one = net.value_and_grad(x[:1], classes[:1], "cross_entropy")[1].flat
+    assert np.array_equal(net.per_sample_gradients(x[0], 0, "cross_entropy"), one)
+
+
+def test_their_sum_is_the_gradient_of_the_summed_loss(dtype):
+    net = make_net("gelu", 3, dtype)
+    x = rows(net, 1100)
+    y = targets(net, 1100)
+    want = net.value_and_grad(x, y, losses.MSE("sum"))[1].flat
+    got = net.per_sample_gradients(x, y, losses.MSE("sum")).sum(axis=0, dtype=np.float64)
+    assert_close(got, want, tolerance(dtype))
+
+
+def test_bits_do_not_depend_on_threads_or_the_split_of_a_batch(dtype):
+    net = mlpcore.MLP([17, 128, 256, 6], ["gelu", "relu", "softmax"], dtype=dtype, seed=0)
+    x = rows(net, 150)
+    y = targets(net, 150)
+    whole = net.per_sample_gradients(x, y, "cross_entropy")
+    norms = net.per_sample_gradient_norms(x, y, "cross_entropy")
+    for n_threads in (1, 2, 3):
+        _core.set_default_n_threads(n_threads)
+        assert np.array_equal(net.per_sample_gradients(x, y, "cross_entropy"), whole)
+        assert np.array_equal(net.per_sample_gradient_norms(x, y, "cross_entropy"), norms)
+    for part in (slice(0, 1), slice(1, 30), slice(30, 150)):
+        got = net.per_sample_gradient_norms(x[part], y[part], "cross_entropy")
+        assert np.array_equal(got, norms[part])
+
+
+def test_norms_keep_what_a_square_in_the_dtype_would_lose():
+    net = mlpcore.MLP([1, 1], bias=False, init="zeros")
+    x = np.array([[1e-25], [1.0], [1e25]], np.float32)
+    norms = net.per_sample_gradient_norms(x, np.ones((3, 1)), "mse")
+    assert norms == pytest.approx([2e-25, 2.0, 2e25], rel=1e-6)
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_out(single, dtype):
+    net = make_net("tanh", 2, dtype)
+    x, y = (part[0] if single else part for part in (rows(net), targets(net, 7)))
+    want = net.per_sample_gradients(x, y, "mse")
+    assert want.shape == (*x.shape[:-1], net.n_parameters)
+    for out in (np.empty_like(want), np.empty((*want.shape, 2), dtype)[..., 1]):
+        assert net.per_sample_gradients(x, y, "mse", out) is out
+        assert np.array_equal(out, want)
+    swapped = np.empty(want.shape, want.dtype.newbyteorder())
+    assert np.array_equal(net.per_sample_gradients(x, y, "mse", out=swapped), want)
+    assert np.shape(net.per_sample_gradient_norms(x, y, "mse")) == x.shape[:-1]
+
+
+def test_out_that_overlaps():
+    net = mlpcore.MLP([2, 1], "tanh", dtype="float64", seed=0)
+    memory = np.arange(9.0)
+    x, y, out = memory[:2], np.ones(1), memory[1:4]
+    want = net.per_sample_gradients(x.copy(), y, "mse")
+    assert np.array_equal(net.per_sample_gradients(x, y, "mse", out), want)
+    want = net.per_sample_gradients(np.ones(2), y, "mse")
+    assert np.array_equal(net.per_sample_gradients(np.ones(2), y, "mse", net.parameters), want)
+
+
+def test_an_empty_batch():
+    net = make_net("tanh", 2, "float32")
+    nothing = np.empty((0, 3)), np.empty((0, 5)), "mse"
+    assert net.per_sample_gradients(*nothing).shape == (0, net.n_parameters)
+    assert net.per_sample_gradient_norms(*nothing).shape == (0,)
+
+
+def test_what_does_not_fit_is_refused():
+    net = make_net("tanh", 2, "float32")
+    x = rows(net)
+    y = targets(net, 7)
+    for call in (net.per_sample_gradients, net.per_sample_gradient_norms):
+        with pytest.raises(ValueError, match="x: expected 3 columns"):
+            call(y, y, "mse")
+        with pytest.raises(ValueError, match="y: expected shape"):
+            call(x, y[:2], "mse")
+        with pytest.raises(TypeError, match=r"loss: expected a name or an instance of mlpcore\."):
+            call(x, y, lambda y_hat, y: (0.0, y_hat))
+    with pytest.raises(ValueError, match=r"out: expected shape \(7, 158\)"):
+        net.per_sample_gradients(x, y, "mse", np.empty((7, 3), np.float32))
+    with pytest.raises(TypeError, match="out: expected an array"):
+        net.per_sample_gradients(x, y, "mse", [])
