@@ -29,6 +29,7 @@ from .optimizers import SGD, Adam, AdamW
 if TYPE_CHECKING:
     from . import reference
     from .callbacks import EarlyStopping
+    from .files import load, save
     from .gradient_check import gradcheck
     from .trainer import Trainer
 
@@ -45,8 +46,10 @@ __all__ = [
     "cpu",
     "get_n_threads",
     "gradcheck",
+    "load",
     "losses",
     "reference",
+    "save",
     "set_n_threads",
 ]
 
@@ -55,7 +58,9 @@ _LATE = {
     "EarlyStopping": "callbacks",
     "Trainer": "trainer",
     "gradcheck": "gradient_check",
+    "load": "files",
     "reference": "reference",
+    "save": "files",
 }
 
 
