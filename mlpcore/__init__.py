@@ -27,7 +27,7 @@ from .mlp import MLP
 from .optimizers import SGD, Adam, AdamW
 
 if TYPE_CHECKING:
-    from . import reference
+    from . import convert, reference
     from .callbacks import EarlyStopping
     from .files import load, save
     from .gradient_check import gradcheck
@@ -43,6 +43,7 @@ __all__ = [
     "EarlyStopping",
     "Trainer",
     "__version__",
+    "convert",
     "cpu",
     "get_n_threads",
     "gradcheck",
@@ -57,6 +58,7 @@ __all__ = [
 _LATE = {
     "EarlyStopping": "callbacks",
     "Trainer": "trainer",
+    "convert": "convert",
     "gradcheck": "gradient_check",
     "load": "files",
     "reference": "reference",

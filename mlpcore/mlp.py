@@ -15,9 +15,9 @@ import numpy as np
 from . import _core
 from ._checks import as_n_threads
 from ._validation import as_batch, as_optimizer, as_output, as_rows
+from .exchange import Exchange
 from .losses import NAMED, as_loss
 from .steps import backward, train_step
-from .topology import Topology
 from .trace import Gradients, Trace, trace
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     LossLike: TypeAlias = str | Loss | CallableLoss | Callable[..., Any]
 
 
-class MLP(Topology):
+class MLP(Exchange):
     """A multi-layer perceptron: layer after layer ``activation(x @ weight.T + bias)``.
 
     Parameters

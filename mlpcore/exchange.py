@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a net is in other libraries: the methods; the work is done in `convert`.
+
+A library is imported when its method is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from .topology import Topology
+
+if TYPE_CHECKING:
+    from ._core import Array
+    from .mlp import MLP
+
+
+class Exchange(Topology):
+    """Nets to and from other libraries. `MLP` has its documentation."""
+
+    __slots__ = ()
+
+    # ---- scikit-learn ---------------------------------------------------------------------------
+
+    def to_sklearn(self) -> Any:
+        """The net as a fitted estimator of scikit-learn.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPRegressor or sklearn.neural_network.MLPClassifier
+            A regressor if the output is identity. A classifier if it is softmax (its classes are 0
+            to K - 1) or sigmoid: of two classes if K is 1, of K labels that do not exclude each
+            other if it is more. The parameters are copies with the same bits; without biases the
+            intercepts are zeros. Training may go on with ``partial_fit``.
+
+        Raises
+        ------
+        ImportError
+            If there is no scikit-learn.
+        ValueError
+            If it cannot have such a layer; the message names it. It has one of identity, sigmoid,
+            tanh and relu for all hidden layers, and softmax only over three classes or more.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 20, 5], activations=["relu", "identity"], seed=0)
+        >>> net.to_sklearn().predict([[0.5, -1.0]]).shape  # doctest: +SKIP
+        (1, 5)
+        """
+        from .convert.sklearn import to_sklearn
+
+        return to_sklearn(cast("MLP", self))
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Self:
+        """A net from an estimator of scikit-learn.
+
+        Parameters
+        ----------
+        estimator : MLPRegressor or MLPClassifier
+            Fitted. The net has its dtype, and its parameters with the same bits.
+
+        Returns
+        -------
+        MLP
+            Its output is what ``predict`` of a regressor gives, and the probabilities of a
+            classifier: of two classes, that of the second.
+
+        Raises
+        ------
+        TypeError
+            If `estimator` is of another kind, such as a pipeline.
+        ValueError
+            If it is not fitted, or an activation is unknown; the message names the layer.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> from sklearn.neural_network import MLPRegressor  # doctest: +SKIP
+        >>> estimator = MLPRegressor(max_iter=1000)  # doctest: +SKIP
+        >>> estimator = estimator.fit([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0])  # doctest: +SKIP
+        >>> mlpcore.MLP.from_sklearn(estimator).sizes  # doctest: +SKIP
+        (2, 100, 1)
+        """
+        from .convert.sklearn import from_sklearn
+
+        return from_sklearn(estimator, cls)
+
+    # ---- Keras ----------------------------------------------------------------------------------
+
+    def to_keras_weights(self) -> list[Array]:
+        """The parameters as Keras lists them.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            ``[kernel, bias, kernel, bias, ...]``, copies: a kernel (n_inputs, n_outputs), a bias
+            (n_outputs,); kernels alone if the net has no biases. They are what ``set_weights`` of a
+            Keras model of dense layers takes.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 20, 5], seed=0)
+        >>> [array.shape for array in net.to_keras_weights()]
+        [(2, 20), (20,), (20, 5), (5,)]
+        """
+        from .convert.keras import to_keras_weights
+
+        return to_keras_weights(cast("MLP", self))
+
+    @classmethod
+    def from_keras_weights(cls, arrays: Sequence[Any], activations: str | Sequence[str]) -> Self:
+        """A net from the weights of a Keras model of dense layers.
+
+        Parameters
+        ----------
+        arrays : sequence of array_like
+            ``[kernel, bias, kernel, bias, ...]`` from ``model.get_weights()``: a kernel (n_inputs,
+            n_outputs), a bias (n_outputs,), or kernels alone; all float32 or all float64.
+        activations : str or sequence of str
+            As for `MLP`, by its names: Keras's ``linear`` is ``identity``. Keras's ``leaky_relu``
+            has another slope unless it was given as 0.01.
+
+        Returns
+        -------
+        MLP
+            Its parameters have the same bits.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an array or an activation does not fit; the message names it.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 20, 5], activations=["relu", "identity"], seed=0)
+        >>> arrays = net.to_keras_weights()
+        >>> mlpcore.MLP.from_keras_weights(arrays, ["relu", "identity"]) == net
+        True
+        """
+        from .convert.keras import from_keras_weights
+
+        return from_keras_weights(arrays, activations, cls)
