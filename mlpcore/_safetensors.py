@@ -12,13 +12,13 @@ from __future__ import annotations
 import json
 import os
 import stat
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._checks import received
+from ._replace import replace_file
 
 if TYPE_CHECKING:
     from ._core import Array
@@ -161,8 +161,7 @@ def write(
 ) -> None:
     """Write a safetensors file: in full or not at all.
 
-    A temporary file in the same folder is written, synchronised with the disk and put in the place
-    of `path`, so that whoever reads sees the old file or the new one, even after a power cut.
+    Whoever reads sees the old file or the new one, even after a power cut.
 
     Parameters
     ----------
@@ -180,7 +179,7 @@ def write(
     TypeError, ValueError
         If an array has a dtype that the format lacks, or the header gets too long.
     """
-    name = os.path.realpath(os.fspath(path))
+    name = os.fspath(path)
     # Wide items first: then every array is aligned.
     stored = sorted(
         ((key, _stored(key, array)) for key, array in arrays.items()),
@@ -201,7 +200,7 @@ def write(
         raise ValueError(
             f"{name}: expected a header of at most {MAX_HEADER_BYTES} bytes, got {len(text)}"
         )
-    _replace(name, [len(text).to_bytes(_LENGTH_BYTES, "little"), text, *(a for _, a in stored)])
+    replace_file(name, [len(text).to_bytes(_LENGTH_BYTES, "little"), text, *(a for _, a in stored)])
 
 
 # ---- reading ------------------------------------------------------------------------------------
@@ -297,32 +296,3 @@ def _stored(key: str, array: Array) -> Array:
             f"{key}: expected an array of floats, integers or bools, got {received(array)}"
         )
     return np.require(array, array.dtype.newbyteorder("<"), ["C"])
-
-
-def _replace(name: str, parts: list[Any]) -> None:
-    """Put a file with these bytes in the place of `name`, or leave all as it was."""
-    folder = os.path.dirname(name)
-    temporary = os.path.join(folder, f".{os.path.basename(name)[:100]}.{os.urandom(8).hex()}.tmp")
-    made = False
-    try:
-        with open(temporary, "xb") as file:
-            made = True
-            for part in parts:
-                file.write(part)
-            file.flush()
-            if os.path.exists(name):
-                os.chmod(temporary, stat.S_IMODE(os.stat(name).st_mode))
-            os.fsync(file.fileno())
-        os.replace(temporary, name)
-    except BaseException as error:
-        if made:
-            os.unlink(temporary)
-        if isinstance(error, OSError):  # it is about the file that was asked for
-            raise type(error)(error.errno, error.strerror, name) from None
-        raise
-    if sys.platform != "win32":  # which cannot open a folder; the new name is durable there
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -7,12 +7,14 @@ A library is imported when its method is called.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from .topology import Topology
 
 if TYPE_CHECKING:
     from ._core import Array
+    from .export_c_check import Verification
     from .mlp import MLP
 
 
@@ -145,3 +147,59 @@ class Exchange(Topology):
         from .convert.keras import from_keras_weights
 
         return from_keras_weights(arrays, activations, cls)
+
+    # ---- C --------------------------------------------------------------------------------------
+
+    def to_c(
+        self, path: str | PathLike[str], name: str = "net", jacobian: bool = False
+    ) -> Verification:
+        """Write the net as one C99 header that needs no library and allocates nothing.
+
+        The header has ``void NAME_forward(const T *x, T *y)`` for one row, T being float or double
+        as the net's dtype, and with `jacobian` also ``void NAME_jacobian(const T *x, T *y, T
+        *dy_dx)``, whose dy_dx is (K, D) row by row.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Such as ``"net.h"``; an existing file is replaced in one step.
+        name : str, default="net"
+            What the names in it begin with: letters, digits and underscores, a letter first.
+        jacobian : bool, default=False
+            Whether to write ``NAME_jacobian`` too.
+
+        Returns
+        -------
+        Verification
+            ``str()`` says it in a line, which is also in the header: with which compiler the header
+            was run on random rows and compared with the net, or why not. The compiler is that of
+            the environment's ``CC``, else ``cc``, ``gcc`` or ``clang``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `name` is no such name, or a parameter is not finite; the message names the layer.
+        OSError
+            If the file cannot be written.
+        RuntimeError
+            If the compiled header computes something else; it is then not written.
+
+        Notes
+        -----
+        On a target with a fused multiply-add the bits are those of ``net(x)``, and of `vjp` for the
+        rows of the Jacobian; on others those of mlpcore's generic path.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 20, 5], activations=["relu", "identity"], seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "policy.h")
+        ...     verification = net.to_c(path, name="policy")
+        ...     "policy_forward(const float *x, float *y)" in open(path).read()
+        True
+        """
+        from .export_c import to_c
+
+        return to_c(cast("MLP", self), path, name, jacobian)
