@@ -191,13 +191,13 @@ class Exchange(Topology):
 
         Examples
         --------
-        >>> import os, tempfile
+        >>> import pathlib, tempfile
         >>> import mlpcore
         >>> net = mlpcore.MLP([2, 20, 5], activations=["relu", "identity"], seed=0)
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = os.path.join(folder, "policy.h")
+        ...     path = pathlib.Path(folder, "policy.h")
         ...     verification = net.to_c(path, name="policy")
-        ...     "policy_forward(const float *x, float *y)" in open(path).read()
+        ...     "policy_forward(const float *x, float *y)" in path.read_text()
         True
         """
         from .export_c import to_c
