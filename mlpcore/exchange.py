@@ -148,6 +148,139 @@ class Exchange(Topology):
 
         return from_keras_weights(arrays, activations, cls)
 
+    # ---- PyTorch --------------------------------------------------------------------------------
+
+    def to_torch(self) -> Any:
+        """The net as a module of PyTorch.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            Of Linear and activations, in the net's dtype, on the CPU. The parameters are copies
+            with the same bits. An identity has no module.
+
+        Raises
+        ------
+        ImportError
+            If there is no torch.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 20, 5], activations=["relu", "identity"], seed=0)
+        >>> [type(module).__name__ for module in net.to_torch()]  # doctest: +SKIP
+        ['Linear', 'ReLU', 'Linear']
+        """
+        from .convert.torch import to_torch
+
+        return to_torch(cast("MLP", self))
+
+    @classmethod
+    def from_torch(cls, source: Any, activations: str | Sequence[str] | None = None) -> Self:
+        """A net from a module of PyTorch, or from its weights; torch itself is not needed.
+
+        Parameters
+        ----------
+        source : torch.nn.Module, mapping of str to tensor or array, str or path-like
+            A Linear, or a Sequential of Linear and activations, in which Dropout and Identity
+            count as nothing. Or a ``state_dict``: ``name.weight`` (n_outputs, n_inputs) and
+            ``name.bias`` (n_outputs,) of each layer. Or a safetensors file of one; its bfloat16
+            become float32.
+        activations : str or sequence of str, optional
+            As for `MLP`; needed with weights alone. With it, the weights of any module are taken.
+
+        Returns
+        -------
+        MLP
+            Of the dtype of the weights, and with the same bits. Layers whose names differ in
+            numbers alone are in the order of these; others in the order of the ``state_dict``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a module, its settings or an array does not fit; the message names it.
+        OSError
+            If the file cannot be read.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import mlpcore
+        >>> state_dict = {"0.weight": np.ones((3, 2)), "2.weight": np.ones((1, 3))}
+        >>> net = mlpcore.MLP.from_torch(state_dict, "relu")
+        >>> net([1.0, 2.0])
+        array([9.])
+        """
+        from .convert.torch import from_torch
+
+        return from_torch(source, activations, cls)
+
+    # ---- ONNX -----------------------------------------------------------------------------------
+
+    def to_onnx(self, path: str | PathLike[str]) -> None:
+        """Write the net as an ONNX model.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Such as ``"net.onnx"``; an existing file is replaced in one step. The model has an
+            input ``x`` (n_samples, D) and an output ``y`` (n_samples, K) of the net's dtype, Gemm
+            and activations of opset 20.
+
+        Raises
+        ------
+        ImportError
+            If there is no onnx.
+        OSError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 20, 5], activations=["relu", "identity"], seed=0)
+        >>> net.to_onnx("net.onnx")  # doctest: +SKIP
+        >>> mlpcore.MLP.from_onnx("net.onnx") == net  # doctest: +SKIP
+        True
+        """
+        from .convert.onnx import to_onnx
+
+        to_onnx(cast("MLP", self), path)
+
+    @classmethod
+    def from_onnx(cls, path: str | PathLike[str]) -> Self:
+        """A net from an ONNX model.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A model with one input and one output: a chain of Gemm, or MatMul and Add, and
+            activations, in which Dropout and Identity count as nothing.
+
+        Returns
+        -------
+        MLP
+            Of the dtype of the weights, and with the same bits.
+
+        Raises
+        ------
+        ImportError
+            If there is no onnx.
+        ValueError
+            If the file is no model, or a node does not fit; the message names it.
+        OSError
+            If the file cannot be read.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> mlpcore.MLP([2, 3, 1], activations="tanh").to_onnx("tanh.onnx")  # doctest: +SKIP
+        >>> mlpcore.MLP.from_onnx("tanh.onnx").activations  # doctest: +SKIP
+        ('tanh', 'identity')
+        """
+        from .convert.onnx import from_onnx
+
+        return from_onnx(path, cls)
+
     # ---- C --------------------------------------------------------------------------------------
 
     def to_c(

@@ -19,20 +19,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .keras import from_keras_weights, to_keras_weights
+    from .onnx import from_onnx, to_onnx
     from .sklearn import from_sklearn, to_sklearn
+    from .torch import from_torch, to_torch
 
 __all__ = [
     "from_keras_weights",
+    "from_onnx",
     "from_sklearn",
+    "from_torch",
     "to_keras_weights",
+    "to_onnx",
     "to_sklearn",
+    "to_torch",
 ]
 
 _MODULES = {
     "from_keras_weights": "keras",
+    "from_onnx": "onnx",
     "from_sklearn": "sklearn",
+    "from_torch": "torch",
     "to_keras_weights": "keras",
+    "to_onnx": "onnx",
     "to_sklearn": "sklearn",
+    "to_torch": "torch",
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 import mlpcore
 from mlpcore.exchange import Exchange
 
-LIBRARIES = {"sklearn": "sklearn"}
+LIBRARIES = {"sklearn": "sklearn", "torch": "torch", "onnx": "onnx"}
 
 
 @pytest.mark.parametrize("way", ["to", "from"])
