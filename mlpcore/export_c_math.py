@@ -230,21 +230,27 @@ static inline void NAME_silu(REAL z, REAL *value, REAL *derivative) {
     NAME_silu_finish(z, rest, n, value, derivative);
 }
 """,
+    "normal_tail": """
+static inline REAL NAME_normal_tail(REAL a, REAL *ratio, REAL *rest, REAL *n) {
+    REAL square = a * a;
+    REAL square_low = NAME_FMA(a, a, -square);
+    REAL high, low;
+    *n = NAME_exp_reduce((C(-0.5) * square), &high, &low);
+    low = NAME_FMA(C(-0.5), square_low, low);
+    *rest = high + NAME_exp_tail(high, low);
+
+    REAL numerator = NAME_polynomial(a, NAME_gelu_n, COUNT(gelu_n));
+    REAL denominator = NAME_polynomial(a, NAME_gelu_m, COUNT(gelu_m));
+    denominator = NAME_FMA(a, denominator, numerator + numerator);
+    *ratio = numerator / denominator;
+    return NAME_FMA(*rest, *ratio, *ratio);
+}
+""",
     "gelu": """
 static inline void NAME_gelu(REAL z, REAL *value, REAL *derivative) {
     REAL magnitude = NAME_min(C(GELU_LIMIT), NAME_abs(z));
-    REAL square = magnitude * magnitude;
-    REAL square_low = NAME_FMA(magnitude, magnitude, -square);
-    REAL high, low;
-    REAL n = NAME_exp_reduce((C(-0.5) * square), &high, &low);
-    low = NAME_FMA(C(-0.5), square_low, low);
-    REAL rest = high + NAME_exp_tail(high, low);
-
-    REAL numerator = NAME_polynomial(magnitude, NAME_gelu_n, COUNT(gelu_n));
-    REAL denominator = NAME_polynomial(magnitude, NAME_gelu_m, COUNT(gelu_m));
-    denominator = NAME_FMA(magnitude, denominator, numerator + numerator);
-    REAL ratio = numerator / denominator;
-    REAL tail = NAME_FMA(rest, ratio, ratio);
+    REAL ratio, rest, n;
+    REAL tail = NAME_normal_tail(magnitude, &ratio, &rest, &n);
     *value = NAME_gated(z, (magnitude * tail), n);
     if (derivative) {
         REAL slope = NAME_FNMA(magnitude, C(0.3989422804014327), ratio);

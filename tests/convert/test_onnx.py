@@ -113,6 +113,16 @@ def test_silu_is_found_in_its_two_nodes(path):
         assert mlpcore.MLP.from_onnx(path).activations == ("silu",)
 
 
+@pytest.mark.filterwarnings("ignore")  # of an exporter that torch is about to replace
+@pytest.mark.parametrize("name", NAMES)
+def test_what_torch_exports_is_read(path, name):
+    torch = pytest.importorskip("torch", reason="torch is missing")
+    net = mlpcore.MLP([3, 6, 4], ["tanh", name], seed=0)
+    row = torch.zeros(1, 3)
+    torch.onnx.export(net.to_torch(), row, str(path), dynamo=False, opset_version=20)
+    assert mlpcore.MLP.from_onnx(path) == net
+
+
 def gemm(**attributes):
     return helper.make_node("Gemm", ["x", "w", "b"], ["y"], "gemm", **attributes)
 

@@ -2,13 +2,9 @@
 """Some thousand broken model files, the same ones every time."""
 
 import random
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fuzz_safetensors import examine, mutated
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.safetensors"))
