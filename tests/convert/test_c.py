@@ -109,6 +109,31 @@ def test_no_option_changes_the_bits(tmp_path, dtype, monkeypatch, compiler, flag
     assert verification.same_bits, str(verification)
 
 
+# A compiler for another machine whose programs run here all the same.
+CROSS = """#!/bin/sh
+words=""
+for word; do [ "$word" = -mfma ] || words="$words $word"; out="$word"; done
+aarch64-linux-gnu-gcc -static $words && mv "$out" "$out.arm" &&
+printf '#!/bin/sh\\nexec qemu-aarch64 "%s" "$@"\\n' "$out.arm" >"$out" && chmod +x "$out"
+"""
+
+
+@needs_fma
+@pytest.mark.skipif(
+    not (shutil.which("aarch64-linux-gnu-gcc") and shutil.which("qemu-aarch64")),
+    reason="needs aarch64-linux-gnu-gcc and qemu-aarch64 (gcc-aarch64-linux-gnu, qemu-user)",
+)
+def test_64_bit_arm_has_our_bits(tmp_path, dtype, monkeypatch):
+    script = tmp_path / "cc"
+    script.write_text(CROSS)
+    script.chmod(0o755)
+    monkeypatch.setenv("CC", str(script))
+    names = [name for name in _core.ACTIVATIONS if name != "softmax"]
+    net = random_net([5] * (len(names) + 1) + [4], [*names, "softmax"], dtype)
+    verification = net.to_c(tmp_path / "net.h", jacobian=True)
+    assert verification.same_bits, str(verification)
+
+
 @pytest.mark.parametrize(
     "target",
     [
