@@ -134,42 +134,6 @@ def test_64_bit_arm_has_our_bits(tmp_path, dtype, monkeypatch):
     assert verification.same_bits, str(verification)
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        "-mcpu=cortex-m0",
-        "-mcpu=cortex-m4 -mfpu=fpv4-sp-d16 -mfloat-abi=hard",
-        "-mcpu=cortex-m7 -mfpu=fpv5-d16 -mfloat-abi=hard",
-    ],
-)
-def test_it_compiles_for_a_microcontroller(tmp_path, dtype, target):
-    compiler = shutil.which("arm-none-eabi-gcc")
-    if compiler is None:
-        pytest.skip("arm-none-eabi-gcc is missing")
-    names = [name for name in _core.ACTIVATIONS if name != "softmax"]
-    net = random_net([3] * (len(names) + 1) + [4], [*names, "softmax"], dtype)
-    header_file(tmp_path, net)
-    real = "float" if dtype == "float32" else "double"
-    (tmp_path / "use.c").write_text(
-        '#include "net.h"\n'
-        f"void use(const {real} *x, {real} *y, {real} *dy_dx);\n"
-        f"void use(const {real} *x, {real} *y, {real} *dy_dx) {{\n"
-        "    net_forward(x, y);\n    net_jacobian(x, y, dy_dx);\n}\n"
-    )
-    flags = ["-std=c99", "-Os", "-mthumb", *target.split(), *STRICT.split()]
-    subprocess.run([compiler, *flags, "-c", "use.c"], cwd=tmp_path, check=True)
-    listing = subprocess.run(
-        ["arm-none-eabi-nm", "--undefined-only", "use.o"],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    outside = {line.split()[-1] for line in listing.splitlines()}
-    # Arithmetic that the processor lacks, and what compilers make of a loop.
-    assert all(name.startswith("__aeabi_") or name in ("memset", "memcpy") for name in outside)
-
-
 @needs_compiler
 def test_two_nets_fit_into_one_program(tmp_path):
     for name, kind in (("first", "tanh"), ("second", "gelu")):

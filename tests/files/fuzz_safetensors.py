@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A fuzz target for the reader of model files, and the mutations that the test suite takes.
-
-    pip install atheris
-    mkdir -p build/corpus && cp tests/files/golden/* build/corpus
-    PYTHONPATH=. python tests/files/fuzz_safetensors.py -max_len=4096 -timeout=1 build/corpus
+"""A fuzz target for the reader of model files (`make fuzz`), and the mutations that tests take.
 
 Whatever the bytes are, the reader returns arrays or raises ValueError. What it returns can be
 written and read again.
