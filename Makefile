@@ -11,7 +11,7 @@ SOURCES := setup.py pyproject.toml \
            $(wildcard src_c/*.[ch] src_c/kernels/*.[ch])
 C_FILES  = $(shell find benchmarks src_c tests tools -name '*.[ch]')
 
-.PHONY: help demo test lint bench sanitize ulp wheel clean
+.PHONY: help demo test lint bench sanitize ulp fuzz wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -62,6 +62,13 @@ ulp: $(VENV)/bench.stamp ## measure the error of every vector function, over all
 	build/ulp 32 $(STRIDE)
 	build/ulp 64 509
 	$(BIN)/python tools/ulp_numpy.py $$((11 * $(STRIDE)))
+
+# What it finds stays in build/corpus, for the next time.
+fuzz: $(VENV)/fuzz.stamp $(VENV)/mlpcore.stamp ## throw broken files at the reader of models for ten minutes
+	mkdir -p build/corpus
+	cp tests/files/golden/* build/corpus
+	$(BIN)/python tests/files/fuzz_safetensors.py -max_len=4096 -timeout=1 -rss_limit_mb=512 \
+	    -max_total_time=600 build/corpus
 
 wheel: $(VENV)/test.stamp $(VENV)/mlpcore.stamp ## build and check dist/*.tar.gz, and from it dist/*.whl
 	rm -rf dist

@@ -27,8 +27,9 @@ from .mlp import MLP
 from .optimizers import SGD, Adam, AdamW
 
 if TYPE_CHECKING:
-    from . import reference
+    from . import convert, reference
     from .callbacks import EarlyStopping
+    from .files import load, save
     from .gradient_check import gradcheck
     from .trainer import Trainer
 
@@ -42,11 +43,14 @@ __all__ = [
     "EarlyStopping",
     "Trainer",
     "__version__",
+    "convert",
     "cpu",
     "get_n_threads",
     "gradcheck",
+    "load",
     "losses",
     "reference",
+    "save",
     "set_n_threads",
 ]
 
@@ -54,8 +58,11 @@ __all__ = [
 _LATE = {
     "EarlyStopping": "callbacks",
     "Trainer": "trainer",
+    "convert": "convert",
     "gradcheck": "gradient_check",
+    "load": "files",
     "reference": "reference",
+    "save": "files",
 }
 
 

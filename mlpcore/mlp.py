@@ -17,6 +17,7 @@ import numpy as np
 from . import _core
 from ._checks import as_n_threads
 from ._validation import as_batch, as_optimizer, as_output, as_rows
+from .exchange import Exchange
 from .losses import NAMED, as_loss
 from .queries import Queries
 from .steps import backward, train_step
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     LossLike: TypeAlias = str | Loss | CallableLoss | Callable[..., Any]
 
 
-class MLP(Queries):
+class MLP(Queries, Exchange):
     """A multi-layer perceptron: layer after layer ``activation(x @ weight.T + bias)``.
 
     Parameters

@@ -137,7 +137,7 @@ def test_wide_layers(dtype, shape, n_rows):
 @pytest.mark.parametrize("n_rows", [1, 40, 1100])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_sgd_in_passing_is_the_gradient_then_the_step(isa, dtype, n_rows, weight_decay):
-    # Plain SGD updates a weight while its gradient is in registers; a net of narrow and wide layers.
+    # Plain SGD updates a weight while its gradient is in registers; narrow layers and wide ones.
     rng = np.random.default_rng(0)
     net = mlpcore.MLP([70, 33, 2], ["relu", "identity"], dtype=dtype, seed=0)
     apart = net.copy()
