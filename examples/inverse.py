@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A net in place of a simulation, and the question the other way round: which inputs give this?
 
-A planar arm of two links reaches a point for two angles of its joints. A net learns the way from the
-angles to the point; Newton's method with the net's Jacobian then finds angles for a point. The
+A planar arm of two links reaches a point for two angles of its joints. A net learns the way from
+the angles to the point; Newton's method with the net's Jacobian then finds angles for a point. The
 Jacobian of the arm is known, and shows how good that of the net is.
 
 Run: python examples/inverse.py

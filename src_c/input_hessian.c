@@ -59,7 +59,7 @@ static void carry_forward(const mlp_workspace *w, const mlp_query_strip *strip, 
                                     strip->layers[l - 1].stride, changes, NULL, NULL, stride,
                                     scratch);
         if (l + 1 == n_layers)
-            kernels->turn(n_inputs, width, changes, stride, last_changes, n_inputs);
+            kernels->turn(n_inputs, width, changes, last_changes);
         else
             kernels->scale_columns(n_inputs, width, changes, stride,
                                    mlp_kept_at(kernels, layer, MLP_KEPT_DERIVATIVE, sample), moved,
@@ -191,7 +191,7 @@ mlp_status mlp_input_hessian(mlp_workspace *w, const void *parameters, size_t n_
     if (status != MLP_OK) return status;
     mlp_query_bind(w, parameters, NULL);
     kernels->turn(last->n_inputs, n_outputs, w->query->products[net->n_layers - 1].weight,
-                  n_outputs, w->query->shared, last->n_inputs);
+                  w->query->shared);
     hessian_region region = {w, n_samples, n_units, x, hessian};
     mlp_parallel_for(n_threads, mlp_quotient_up(n_samples, needs.n_rows), hessian_task, &region);
     return MLP_OK;

@@ -100,7 +100,7 @@ static void forward_columns(const mlp_workspace *w, const mlp_query_strip *strip
     const size_t n_outputs = net->layers[net->n_layers - 1].n_outputs;
     for (size_t i = 0; i < n_rows; i++)
         kernels->turn(n_inputs, n_outputs, mlp_const_at(kernels, columns, i * n_inputs * n_outputs),
-                      n_outputs, mlp_at(kernels, jacobian, i * n_inputs * n_outputs), n_inputs);
+                      mlp_at(kernels, jacobian, i * n_inputs * n_outputs));
 }
 
 static void jacobian_task(void *context, size_t task, size_t worker) {
@@ -159,7 +159,7 @@ mlp_status mlp_jacobian(mlp_workspace *w, const void *parameters, size_t n_sampl
     mlp_query_bind(w, parameters, NULL);
     if (!forward_mode)
         kernels->turn(last->n_inputs, last->n_outputs, w->query->products[net->n_layers - 1].weight,
-                      last->n_outputs, w->query->shared, last->n_inputs);
+                      w->query->shared);
     jacobian_region region = {w, n_samples, forward_mode, x, y, jacobian};
     mlp_parallel_for(n_threads, mlp_quotient_up(n_samples, n_rows), jacobian_task, &region);
     return MLP_OK;

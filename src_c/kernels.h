@@ -96,8 +96,7 @@ typedef struct mlp_kernels {
     void (*scale_rows)(size_t n_rows, size_t n_columns, const void *s, void *m);
 
     /* out (n_columns, n_rows) = the transpose of m (n_rows, n_columns). */
-    void (*turn)(size_t n_rows, size_t n_columns, const void *m, size_t m_stride, void *out,
-                 size_t out_stride);
+    void (*turn)(size_t n_rows, size_t n_columns, const void *m, void *out);
 
     /* m (n_outputs, n_columns) = (diag(p) - p p^T) m, p (n_outputs) the outputs of softmax. */
     void (*softmax_jacobian)(size_t n_outputs, size_t n_columns, const void *p, void *m);

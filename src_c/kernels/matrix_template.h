@@ -3,7 +3,7 @@
  * matrix_template.h - what the derivative queries do to small matrices: a diagonal times a matrix
  * from either side, a transpose, and the Jacobian of softmax times a matrix.
  *
- * Included once for each dtype, after elementwise_template.h. Elementwise work has no order; the
+ * Included once for each dtype, after linear_template.h. Elementwise work has no order; the
  * sum over the outputs of softmax is one chain of fused multiply-adds in their order.
  */
 
@@ -41,13 +41,8 @@ static void MLP_REAL(scale_rows)(size_t n_rows, size_t n_columns, const void *s,
     }
 }
 
-static void MLP_REAL(turn)(size_t n_rows, size_t n_columns, const void *m, size_t m_stride,
-                           void *out, size_t out_stride) {
-    const mlp_real *from = m;
-    mlp_real *to = out;
-    for (size_t c = 0; c < n_columns; c++)
-        for (size_t r = 0; r < n_rows; r++)
-            to[c * out_stride + r] = from[r * m_stride + c];
+static void MLP_REAL(turn)(size_t n_rows, size_t n_columns, const void *m, void *out) {
+    MLP_REAL(transpose)(n_rows, n_columns, m, out);
 }
 
 /*
