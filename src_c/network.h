@@ -108,6 +108,10 @@ void mlp_workspace_bind(mlp_workspace *workspace, const void *parameters, int wa
 /* workspace.c: the distance in reals at which the workspace lays rows of so many. */
 size_t mlp_pitch(const mlp_kernels *kernels, size_t width);
 
+/* workspace.c: the largest mlp_pitch of rows of at most so many: 256 reals may take more room than
+ * 257. */
+size_t mlp_largest_pitch(const mlp_kernels *kernels, size_t widest);
+
 /* workspace.c: whether n_rows rows of x are read so often that they should lie at mlp_pitch. */
 int mlp_spreads(const mlp_kernels *kernels, size_t n_rows, size_t width);
 

@@ -46,6 +46,10 @@ size_t mlp_pitch(const mlp_kernels *kernels, size_t width) {
     return bytes % MLP_ALIASING_BYTES == 0 ? width + MLP_ALIGNMENT / kernels->real_bytes : width;
 }
 
+size_t mlp_largest_pitch(const mlp_kernels *kernels, size_t widest) {
+    return widest + MLP_ALIGNMENT / kernels->real_bytes;
+}
+
 int mlp_spreads(const mlp_kernels *kernels, size_t n_rows, size_t width) {
     return n_rows > 2 * kernels->tile_rows && mlp_pitch(kernels, width) != width;
 }
@@ -101,7 +105,7 @@ static void lay_out(mlp_workspace *w, const mlp_needs *needs, mlp_arena *arena) 
     w->layers = mlp_arena_carve(arena, n_layers, sizeof *w->layers);
     lay_out_layers(w, needs, arena);
     w->gradients = mlp_arena_carve(arena, needs->own_gradients ? net->n_parameters : 0, real_bytes);
-    w->strip_reals = product_or_huge(needs->strip_rows, mlp_pitch(kernels, widest));
+    w->strip_reals = product_or_huge(needs->strip_rows, mlp_largest_pitch(kernels, widest));
     w->strips = mlp_arena_carve(
         arena, product_or_huge(needs->n_threads * (2 + (size_t)needs->spreads_x), w->strip_reals),
         real_bytes);

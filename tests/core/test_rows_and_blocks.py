@@ -40,6 +40,16 @@ def test_weights_and_targets_stay_with_their_rows(dtype, n_rows, n_threads, as_c
     assert_close(gradients.inputs, want.inputs, tolerances.GRADIENT[dtype])
 
 
+# Rows of 256 floats are laid further apart than rows of 257.
+@pytest.mark.parametrize("sizes", [(2, 256, 257, 3), (256, 257, 3), (2, 128, 129, 128, 3)])
+@pytest.mark.parametrize("n_rows", [1, 40, 300])
+def test_a_strip_has_room_for_the_layer_whose_rows_lie_furthest_apart(dtype, sizes, n_rows):
+    net = mlpcore.MLP(list(sizes), "tanh", dtype=dtype, seed=0)
+    x = np.random.default_rng(0).normal(size=(n_rows, sizes[0])).astype(dtype)
+    want = reference.trace(layers_of(net), x)[-1].output
+    assert_close(net(x), want, tolerances.FORWARD[dtype])
+
+
 @pytest.mark.parametrize("last", ["identity", "softmax"])
 def test_records_beyond_the_first_block(dtype, last):
     net, x, _, one_hot, weight = make(dtype, last, 2100)
