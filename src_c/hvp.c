@@ -100,7 +100,7 @@ static void hvp_row_task(void *context, size_t task, size_t worker) {
     const size_t n_rows = mlp_smaller(region->strip_rows, region->block.n_samples - first);
     void *scratch = mlp_query_scratch(query, worker);
     void *other =
-        mlp_at(kernels, query->strips[0].buffers[0], first * mlp_pitch(kernels, net->widest));
+        mlp_at(kernels, query->strips[0].buffers[0], first * mlp_largest_pitch(kernels, net->widest));
     mlp_query_forward(w, &query->strips[0], first, n_rows,
                       mlp_const_at(kernels, region->block.x, first * n_inputs), NULL, scratch);
     tangent_rows(region, first, n_rows, other, scratch);
@@ -194,7 +194,7 @@ mlp_status mlp_hvp(mlp_workspace *w, const void *parameters, const mlp_batch *ba
                   [MLP_KEPT_Z_TANGENT] = 1,
                   [MLP_KEPT_GRAD] = 1,
                   [MLP_KEPT_GRAD_TANGENT] = 1},
-        .buffer_reals = {mlp_product_or_huge(block_rows, mlp_pitch(kernels, net->widest))},
+        .buffer_reals = {mlp_product_or_huge(block_rows, mlp_largest_pitch(kernels, net->widest))},
         .n_inner = block_rows,
     };
     const mlp_status status = mlp_query_prepare(w, &needs);

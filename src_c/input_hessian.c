@@ -41,7 +41,7 @@ static void carry_forward(const mlp_workspace *w, const mlp_query_strip *strip, 
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->query->needs.kernels;
     const size_t n_inputs = net->layers[0].n_inputs, n_layers = net->n_layers;
-    const size_t half = n_inputs * mlp_pitch(kernels, net->widest);
+    const size_t half = n_inputs * mlp_largest_pitch(kernels, net->widest);
     size_t unit = 0;
     const void *below = NULL;
     for (size_t l = 0; l < n_layers; l++) {
@@ -75,7 +75,7 @@ static void carry_back(const mlp_workspace *w, const mlp_query_strip *strip, siz
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->query->needs.kernels;
     const size_t n_outputs = net->layers[net->n_layers - 1].n_outputs;
-    const size_t half = n_outputs * mlp_pitch(kernels, net->widest);
+    const size_t half = n_outputs * mlp_largest_pitch(kernels, net->widest);
     size_t unit = n_units;
     const void *grad = w->query->shared; /* the rows of W_L */
     size_t grad_stride = net->layers[net->n_layers - 1].n_inputs;
@@ -183,7 +183,7 @@ mlp_status mlp_input_hessian(mlp_workspace *w, const void *parameters, size_t n_
                          [COTANGENTS] = mlp_product_or_huge(n_outputs, n_units),
                          [BENT] = mlp_product_or_huge(n_bent * n_inputs, n_units) +
                                   n_inputs * (n_outputs + n_inputs),
-                         [SPARE] = mlp_product_or_huge(2 * more, mlp_pitch(kernels, net->widest))},
+                         [SPARE] = mlp_product_or_huge(2 * more, mlp_largest_pitch(kernels, net->widest))},
         .shared_reals = last->n_inputs * last->n_outputs,
         .n_inner = n_units,
     };

@@ -73,7 +73,7 @@ mlp_status mlp_jvp(mlp_workspace *w, const void *parameters, size_t n_samples, c
     const size_t n_products = tangent != NULL && direction != NULL ? 3 : 2;
     n_threads = mlp_useful_threads(n_threads, n_products * n_samples * net->n_weights);
     const size_t n_rows = mlp_query_strip_rows(net, kernels, n_samples, 1, n_threads);
-    const size_t n_reals = mlp_product_or_huge(n_rows, mlp_pitch(kernels, net->widest));
+    const size_t n_reals = mlp_product_or_huge(n_rows, mlp_largest_pitch(kernels, net->widest));
     const mlp_query_needs needs = {
         .kernels = kernels,
         .n_threads = n_threads,

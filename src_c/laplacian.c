@@ -71,7 +71,7 @@ mlp_status mlp_laplacian(mlp_workspace *w, const void *parameters, size_t n_samp
     n_threads = mlp_useful_threads(n_threads, n_samples * (n_directions + 1) * net->n_weights);
     const size_t n_rows = mlp_query_strip_rows(net, kernels, n_samples, n_directions, n_threads);
     const size_t n_reals = mlp_product_or_huge(mlp_product_or_huge(n_rows, n_directions),
-                                               mlp_pitch(kernels, net->widest));
+                                               mlp_largest_pitch(kernels, net->widest));
     const mlp_query_needs needs = {
         .kernels = kernels,
         .n_threads = n_threads,

@@ -74,6 +74,18 @@ def test_every_loss_equals_the_reference(make_loss, output, reduction, with_weig
     assert_close(got, reference_hvp(net, x, y, loss, vector, weight), tolerance(dtype))
 
 
+@pytest.mark.parametrize("widths", [(256, 257), (257, 256)])
+def test_widths_of_which_the_smaller_takes_more_room(widths, dtype):
+    net = mlpcore.MLP([3, *widths, 2], ["silu", "tanh", "identity"], dtype=dtype, seed=0)
+    x, vector = rows(net, 40), vector_of(net)
+    y = targets(net, 40)
+    want = reference.hvp(layers(net), x, y, "mse", vector)
+    assert_close(net.hvp(x, y, "mse", vector), want, tolerance(dtype))
+    direction = rows(net, 40, seed=7)
+    _, dy_hat = reference.jvp(layers(net), x, direction, vector)
+    assert_close(net.jvp(x, direction, vector)[1], dy_hat, tolerance(dtype))
+
+
 def test_classes_are_one_hot_targets(dtype):
     net = mlpcore.MLP([3, 8, 300], ["tanh", "softmax"], dtype=dtype, seed=0)
     x, vector = rows(net, 5), vector_of(net)

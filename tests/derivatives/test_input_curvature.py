@@ -39,6 +39,8 @@ def test_every_activation_equals_the_reference(activation, depth, dtype, isa):
         ([9, 40, 33, 2], ["tanh", "relu"]),  # a layer that bends below one that does not
         ([2, 33, 40, 9], ["leaky_relu", "gelu"]),
         ([20, 256, 30], ["silu"]),  # more rows than are made at a time; a pitch
+        ([2, 256, 257, 4], ["silu", "tanh"]),  # 256 take more room than 257
+        ([4, 257, 256, 2], ["silu", "relu"]),
         ([3, 300, 300, 4], ["softplus", "tanh"]),  # a sum in two chunks
         ([4, 7, 6, 5], ["identity", "identity"]),
         ([70, 6, 40], ["elu"]),

@@ -49,6 +49,8 @@ def test_equal_the_reference(activation, depth, dtype, isa):
         ([9, 40, 40, 2], "tanh"),  # reverse mode
         ([5, 256, 256, 1], "relu"),  # reverse mode of one row a sample; rows at a pitch
         ([1, 256, 300, 7], "silu"),  # forward mode of one column a sample
+        ([2, 256, 257, 4], "tanh"),  # 256 take more room than 257: forward mode
+        ([4, 257, 256, 2], "tanh"),  # and reverse mode
         ([4, 600, 600, 3], "gelu"),  # sums in several chunks
         ([1100, 3, 1200], "tanh"),  # more directions than a strip has rows
         ([2, 3], "relu"),
