@@ -27,7 +27,7 @@ from .mlp import MLP
 from .optimizers import SGD, Adam, AdamW
 
 if TYPE_CHECKING:
-    from . import convert, reference
+    from . import convert, reference, schedules
     from .callbacks import EarlyStopping
     from .files import load, save
     from .gradient_check import gradcheck
@@ -51,6 +51,7 @@ __all__ = [
     "losses",
     "reference",
     "save",
+    "schedules",
     "set_n_threads",
 ]
 
@@ -63,6 +64,7 @@ _LATE = {
     "load": "files",
     "reference": "reference",
     "save": "files",
+    "schedules": "schedules",
 }
 
 

@@ -81,6 +81,16 @@ def check_choice(value: Any, name: str, choices: Collection[str]) -> str:
     return value
 
 
+def check_monitor(value: Any) -> str:
+    """Return `value`, which has to be a key of the history that can be watched."""
+    rule = "'loss', or 'validation_loss' or another key that begins with 'validation_'"
+    if not isinstance(value, str):
+        raise TypeError(f"monitor: expected {rule}, got {received(value)}")
+    if value != "loss" and not value.startswith("validation_"):
+        raise ValueError(f"monitor: expected {rule}, got {value!r}")
+    return value
+
+
 def check_seed(value: Any, name: str = "seed") -> int | None:
     """Return `value` as an int in [0, 2**64), or None."""
     if value is None:

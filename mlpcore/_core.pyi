@@ -57,7 +57,14 @@ class OptimizerKernel:
     second_moment: Array | None  # (P,)
     def __init__(self, kind: str) -> None: ...  # "sgd", "adam", "adamw"
     def reset(self) -> None: ...
-    def _apply(self, network: Network, gradients: Array, n_threads: int) -> None: ...
+    def _apply(
+        self,
+        network: Network,
+        gradients: Array,
+        n_threads: int,
+        position: EpochPosition | None = None,  # moved on by a step of this loss
+        loss: float = 0.0,
+    ) -> None: ...
 
 class GradientArrays:
     """Arrays of the parameters' and the inputs' gradients. `Gradients` derives from it."""
@@ -68,6 +75,13 @@ class GradientArrays:
     _has_bias: bool
     _views: tuple[tuple[Array, ...], tuple[Array | None, ...]] | None  # for the derived class
     def __init__(self, net: Network, flat: Array, inputs: Array) -> None: ...
+
+class EpochPosition:
+    """How far an epoch is: updates made, and the sum of their losses as `_train_epoch` gives it."""
+
+    n_steps: int
+    loss_total: float
+    def __init__(self, n_steps: int = 0, loss_total: float = 0.0) -> None: ...
 
 class Network:
     """Topology, flat parameters and scratch of one net. `MLP` derives from it."""
@@ -205,13 +219,17 @@ class Network:
         loss: LossKernel,
         optimizer: OptimizerKernel,
         n_threads: int,
+        learning_rates: Array | None = None,  # float64, one for each step of the epoch
+        position: EpochPosition | None = None,  # where to go on; moved on, whatever happens
     ) -> tuple[int, float, int]: ...
-    # (status, sum over batches of loss times the batch's share of the rows, updates made).
+    # (status, sum over batches of loss times the batch's share of the rows, updates made); rows
+    # that the order leaves out are not used.
     # A Ctrl-C raises KeyboardInterrupt after the running update.
 
 def register(losses: Mapping[str, LossKernel], gradients: type[GradientArrays]) -> None: ...
 def aligned_zeros(n: int, dtype: str) -> Array: ...  # (n,), 64-byte aligned
 def permutation(seed: int, epoch: int, n: int) -> Array: ...  # int64 (n,)
+def random_key(seed: int, purpose: str, index: int) -> int: ...  # "blocks", "rows", "held_out"
 def fused_loss(kind: int, output_activation: int) -> tuple[int, bool]: ...
 def isa() -> str: ...
 def all_isas() -> tuple[str, ...]: ...

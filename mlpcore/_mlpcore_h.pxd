@@ -92,11 +92,18 @@ cdef extern from "mlpcore.h" nogil:
         void *second_moment
         int64_t step
 
+    ctypedef enum mlp_key_purpose:
+        MLP_KEY_DROPOUT
+        MLP_KEY_BLOCKS
+        MLP_KEY_ROWS
+        MLP_KEY_HELD_OUT
+
     ctypedef int (*mlp_poll)(void *context)
 
     ctypedef struct mlp_epoch:
         const int64_t *order
         size_t batch_size
+        const double *learning_rates
         mlp_poll poll
         void *poll_context
         size_t n_steps
@@ -152,6 +159,7 @@ cdef extern from "mlpcore.h" nogil:
                                const mlp_loss *loss, mlp_optimizer *optimizer, mlp_epoch *epoch,
                                size_t n_threads)
     void mlp_permutation(uint64_t seed, uint64_t epoch, size_t n, int64_t *order)
+    uint64_t mlp_random_key(uint64_t seed, mlp_key_purpose purpose, uint64_t index)
     void mlp_loss_evaluate(mlp_dtype dtype, const mlp_loss *loss, size_t n_outputs,
                            const mlp_batch *batch, const void *prediction, void *gradient,
                            double *value)

@@ -13,7 +13,8 @@ class History(list[dict[str, Any]]):
     """A list of dictionaries, one for each epoch.
 
     The keys of a row are ``epoch`` (int, from 1), ``loss`` (float), ``seconds`` (float: what the
-    epoch's updates took, without validation and callbacks), ``validation_loss`` (float, where
+    epoch's updates took, without validation and callbacks), ``learning_rate`` (float: that of the
+    epoch's last step), ``validation_loss`` and ``validation_`` with a metric's name (float, where
     validation data were given), and whatever a callback added.
 
     Examples

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,18 +14,23 @@ from numpy.typing import ArrayLike
 
 from . import _core
 from ._checks import as_n_threads, check_bool, check_positive_int, check_seed, received
-from ._validation import Batch, as_batch, as_network, as_optimizer, check_finite
+from ._validation import as_batch, as_network, as_optimizer
 from .callbacks import BestEpoch, Callback, EarlyStopping, EpochState
 from .history import History
-from .loss_base import check_targets
 from .losses import as_loss
 from .progress import progress_bar
-from .steps import train_epoch, train_step, value_and_gradients
+from .rates import Rates
+from .schedules import ReduceOnPlateau, Schedule, as_schedule
+from .steps import train_epoch, train_step
+from .training_state import PartOfEpoch, TrainingState
 
 if TYPE_CHECKING:
+    from .held_out import HeldOut
     from .losses import CallableLoss, Loss
+    from .metrics import Metric
     from .mlp import MLP, LossLike
     from .optimizers import Optimizer
+    from .sources import Block, Source
 
 
 class Trainer:
@@ -40,6 +46,8 @@ class Trainer:
         Such as ``mlpcore.Adam()``; its state goes on from call to call.
     batch_size : int, default 32
         Rows of a mini-batch. The last one of an epoch may be smaller, and is used.
+    schedule : Schedule or callable, optional
+        How the learning rate changes, one of `mlpcore.schedules` or ``f(epoch) -> learning_rate``.
     shuffle : bool, default True
         Whether each epoch takes the rows in a new order.
     seed : int, optional
@@ -56,7 +64,7 @@ class Trainer:
         Epochs completed so far.
     batch_size : int
         It may be set at any time; an epoch that runs keeps the one it began with.
-    net, loss, optimizer, shuffle, seed, n_threads
+    net, loss, optimizer, schedule, shuffle, seed, n_threads
         As given, and read-only; the loss as this net computes it, the seed that was drawn.
 
     Raises
@@ -88,6 +96,7 @@ class Trainer:
         optimizer: Optimizer,
         batch_size: int = 32,
         *,
+        schedule: Schedule | Callable[[int], float] | None = None,
         shuffle: bool = True,
         seed: int | None = None,
         n_threads: int | None = None,
@@ -102,9 +111,9 @@ class Trainer:
         self._seed = int.from_bytes(os.urandom(8)) if checked_seed is None else checked_seed
         as_n_threads(n_threads)
         self._n_threads = n_threads
+        self._rates = Rates(as_schedule(schedule))
         self._history = History()
-        # Not the length of the history, which is the caller's to change.
-        self._n_epochs = 0
+        self._state = TrainingState()
 
     @property
     def net(self) -> MLP:
@@ -131,6 +140,11 @@ class Trainer:
         self._batch_size = check_positive_int(value, "batch_size")
 
     @property
+    def schedule(self) -> Schedule | Callable[[int], float] | None:
+        """How the learning rate changes."""
+        return self._rates.schedule
+
+    @property
     def shuffle(self) -> bool:
         """Whether each epoch takes the rows in a new order."""
         return self._shuffle
@@ -153,7 +167,7 @@ class Trainer:
     @property
     def n_epochs(self) -> int:
         """Epochs completed so far."""
-        return self._n_epochs
+        return self._state.n_epochs
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """One update from one batch, as `MLP.train_step`.
@@ -192,30 +206,37 @@ class Trainer:
 
     def fit(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: ArrayLike | Iterable[Any] | Callable[[], Iterable[Any]],
+        y: ArrayLike | None = None,
         *,
         epochs: int,
-        validation: tuple[ArrayLike, ArrayLike] | None = None,
+        validation: tuple[ArrayLike, ArrayLike] | float | None = None,
+        metrics: Iterable[str | Metric] | Mapping[str, Metric] = (),
         early_stopping: EarlyStopping | None = None,
         callbacks: Iterable[Callback] = (),
         progress: bool | None = False,
         sample_weight: ArrayLike | None = None,
+        block_rows: int | None = None,
     ) -> History:
         """Train for a number of epochs, or until something says stop.
 
         Parameters
         ----------
-        x : array_like of shape (N, D)
-            Rows to learn from, N >= 1.
-        y : array_like of shape (N, K), or (N,)
+        x : array_like of shape (N, D), or iterable of batches
+            Rows to learn from, N >= 1. Without `y`: an iterable of ``(x, y)`` or
+            ``(x, y, sample_weight)``, or a function that returns a new one for each epoch.
+        y : array_like of shape (N, K), or (N,), optional
             Targets, as for `MLP.train_step`.
         epochs : int
             How often every row is used.
-        validation : tuple of (x, y), optional
-            Rows that are not learnt from; their loss goes into the history after each epoch.
+        validation : tuple of (x, y), or float, optional
+            Rows that are not learnt from; their loss goes into the history after each epoch. A
+            number in (0, 1) holds that share of the rows out; which ones depends on the seed.
+        metrics : iterable of str or callable, or mapping of str to callable, optional
+            Figures of the validation rows: ``"accuracy"``, ``"r2"``, a loss's name, or functions
+            ``f(y_hat, y) -> float``. Their key in the history begins with ``validation_``.
         early_stopping : EarlyStopping, optional
-            Stops when a loss no longer gets smaller.
+            Stops when a figure no longer gets better.
         callbacks : iterable of callable
             Each is called with an `EpochState` after every epoch; returning True stops. What one
             raises ends training and comes out of `fit`.
@@ -223,7 +244,10 @@ class Trainer:
             Whether to show a bar on standard error (tqdm's, if it is installed); None shows it on a
             terminal alone.
         sample_weight : array_like of shape (N,), optional
-            A weight of 2 equals the row given twice.
+            How much each row counts: a mini-batch's loss is divided by the sum of its weights.
+        block_rows : int, optional
+            Rows that are in memory at a time, see below. None takes all of an array at once, and of
+            a `numpy.memmap` as many as fit 16 MiB.
 
         Returns
         -------
@@ -233,15 +257,15 @@ class Trainer:
         Raises
         ------
         FloatingPointError
-            If the loss, a gradient or an update is no longer finite. The message names epoch and
-            step, and the net has the parameters before that step.
+            If the loss, a gradient or an update is no longer finite. The message names epoch, step
+            and layer, and the net has the parameters before that step.
         KeyboardInterrupt
             After Ctrl-C, once the running update is complete. The epoch that it cuts short is not
-            counted.
+            counted; the next `fit` of as many rows goes on where it was cut.
         ValueError, TypeError
             If an argument does not fit, `x`, `y` or `sample_weight` is not finite, or a target is
             not in the range of the loss: [0, 1] for ``bce`` and ``bce_with_logits``, 0 and above
-            for ``cross_entropy`` and ``poisson``.
+            for ``cross_entropy`` and ``poisson``. In blocks this turns out when a block is read.
 
         Notes
         -----
@@ -249,10 +273,22 @@ class Trainer:
         the rows. Each of them is from before its own update, so that it is not the loss of the
         parameters that the epoch ends with; the validation loss is.
 
-        However `fit` ends, the next call goes on from there: the net, the optimizer and `history`
+        *Sample weights.* If a mini-batch is all rows, a row of weight k is the row given k times,
+        to rounding. In smaller ones it is so in the mean over all orders, and not for one of them:
+        k copies of a row fall into several mini-batches, a weight into one. A mini-batch whose
+        weights are all 0 changes nothing but the optimizer's moments. Validation has no weights.
+
+        *However it ends*, the next call goes on from there: the net, the optimizer and `history`
         are those after the last update. Only `EarlyStopping` with ``restore_best=True`` takes the
-        net alone back to its best epoch; the optimizer's state and `history` stay those of the
-        last one.
+        net alone back to its best epoch; a next `fit` takes up the latest parameters again, unless
+        the net was changed in between, and goes on counting if its rule is the same.
+
+        *Larger than memory.* Blocks are taken in an order of their own and shuffled one by one; the
+        next is read by a thread while the present one is learnt. Two are in memory at a time: at
+        most four times their bytes in the net's dtype where they have to be converted, else twice.
+        A mini-batch does not reach over the end of a block. Arrays in memory and on disk
+        have the same bits with the same `block_rows`. Batches of an iterable are blocks, in the
+        order in which they come.
 
         Examples
         --------
@@ -263,102 +299,175 @@ class Trainer:
         >>> history = trainer.fit(x, y, epochs=3, callbacks=[lambda state: state.epoch == 2])
         >>> [row["epoch"] for row in history]
         [1, 2]
+
+        Batches from a function, which is called once for each epoch:
+
+        >>> def batches():
+        ...     for first in (0, 2):
+        ...         yield x[first : first + 2], y[first : first + 2]
+        >>> trainer.fit(batches, epochs=1)[-1]["epoch"]
+        3
         """
+        # Loaded here: a step needs none of them.
+        from .held_out import as_held_out, held_out_rows
+        from .metrics import as_metrics
+        from .sources import as_source
+
         check_positive_int(epochs, "epochs")
-        data = self._as_data(x, y, sample_weight)
-        held_out = self._as_validation(validation)
-        best = self._as_best_epoch(early_stopping, held_out)
+        chosen_metrics = as_metrics(metrics, self.net, self.loss)
+        share = held_out_rows(validation, x, y, self.seed)
+        source = as_source(
+            self.net,
+            self.loss,
+            x,
+            y,
+            sample_weight,
+            epochs=epochs,
+            block_rows=block_rows,
+            held_out=share,
+        )
+        held_out = as_held_out(self.net, self.loss, validation, share, x, y, chosen_metrics)
+        self._check_watched(early_stopping, source, held_out)
         callbacks = _as_callbacks(callbacks)
         if progress is not None:
             check_bool(progress, "progress")
+        self._rates.begin(self.optimizer, epochs)
+        self._take_up(early_stopping)
         with progress_bar(epochs, progress) as bar:
             for _ in range(epochs):
-                row = self._epoch(data)
-                if held_out is not None:
-                    row["validation_loss"] = self._validation_loss(held_out)
-                # Before a callback can touch the parameters: the loss is that of the ones here now.
-                stop = best is not None and best.patience_is_over(row)
+                row = self._epoch(source, held_out)
+                best = self._state.best
+                stop = best is not None and best.patience_is_over
                 state = EpochState(self.n_epochs, row, self.net, self.optimizer, self)
                 for callback in callbacks:
                     stop |= _is_true(callback(state))
                 bar.epoch_done(row)
                 if stop:
                     break
-        if best is not None:
-            best.restore()
+        self._restore_best()
         return self.history
 
     # ---- one epoch -------------------------------------------------------------------------------
 
-    def _epoch(self, data: Batch) -> dict[str, Any]:
+    def _epoch(self, source: Source, held_out: HeldOut | None) -> dict[str, Any]:
         """Use every row once, and return the history's new row."""
-        n_samples = len(data.x)
-        order = _core.permutation(self.seed, self.n_epochs, n_samples) if self.shuffle else None
+        epoch, n_threads = self.n_epochs, as_n_threads(self.n_threads)
+        part = self._state.part
+        if part is None or part.layout != source.layout:
+            part = PartOfEpoch(source.layout, self.batch_size)
+            self._state = replace(self._state, part=part)
+        self._rates.begin_epoch(self.optimizer, epoch)
         start = time.perf_counter()
-        status, loss, n_steps = train_epoch(
-            self.net,
-            data,
-            order,
-            min(self.batch_size, n_samples),  # a larger one may not fit what the core counts with
-            self.loss,
-            self.optimizer,
-            as_n_threads(self.n_threads),
-        )
-        seconds = time.perf_counter() - start
-        if status == _core.NOT_FINITE:
-            raise FloatingPointError(
-                f"epoch {self.n_epochs + 1}, step {n_steps + 1}: the loss, a gradient or the "
-                "update is not finite; the net has the parameters from before this step. A lower "
-                "learning_rate, or standardised x and y, usually help"
-            )
-        self._n_epochs += 1
-        row = {"epoch": self.n_epochs, "loss": loss, "seconds": seconds}
+        for block in source.blocks(self.seed if self.shuffle else None, epoch, part.n_blocks):
+            self._learn(block, source, part, n_threads)
+            now = time.perf_counter()
+            part = part.after_block(block.n_rows, now - start)
+            self._state = replace(self._state, part=part)
+            start = now
+        if part.n_rows == 0:
+            raise ValueError("x: expected at least one row, got none")
+        row = {"epoch": epoch + 1, "loss": part.loss, "seconds": part.seconds}
+        row["learning_rate"] = self.optimizer.learning_rate
+        if held_out is not None:
+            row |= held_out.figures(n_threads)
+        best = self._state.best
+        if best is not None:
+            best = best.after(row, self.net)
+        rates = self._rates.after(row)
+        if self.history and self.history[-1].get("epoch") == epoch + 1:
+            del self.history[-1]  # Ctrl-C came between the next two lines
         self.history.append(row)
+        # Nothing is called between the two assignments, so that Ctrl-C comes before or after both.
+        self._rates.state, self._state = rates, TrainingState(epoch + 1, None, best)
         return row
 
-    def _validation_loss(self, held_out: Batch) -> float:
-        n_threads = as_n_threads(self.n_threads)
-        return value_and_gradients(self.net, held_out, self.loss, None, None, n_threads)
+    def _learn(self, block: Block, source: Source, part: PartOfEpoch, n_threads: int) -> None:
+        """Make the updates of a block, or what is left of them."""
+        if block.n_rows == 0:
+            return
+        batch_size = min(part.batch_size, block.n_rows)  # the core counts rows with it
+        rates = None
+        if self._rates.is_by_step:
+            n_steps = source.n_steps(part.batch_size)
+            assert n_steps is not None  # _check_watched
+            n = -(-block.n_rows // batch_size)
+            rates = self._rates.of_steps(self.n_epochs, part.n_steps, n, n_steps)
+        try:
+            status = train_epoch(
+                self.net,
+                block.batch,
+                block.order,
+                batch_size,
+                self.loss,
+                self.optimizer,
+                n_threads,
+                rates,
+                part.block,
+            )
+        finally:
+            self._rates.steps_done(self.optimizer)
+        if status == _core.NOT_FINITE:
+            self._raise_not_finite(block, part, batch_size, n_threads)
+
+    def _raise_not_finite(
+        self, block: Block, part: PartOfEpoch, batch_size: int, n_threads: int
+    ) -> None:
+        from .divergence import not_finite_at
+
+        first = part.block.n_steps * batch_size
+        batch = block.rows(slice(first, first + batch_size))
+        where = not_finite_at(self.net, batch, self.loss, self.optimizer, n_threads)
+        raise FloatingPointError(
+            f"epoch {self.n_epochs + 1}, step {part.n_steps + part.block.n_steps + 1}: {where} is "
+            "not finite; the net has the parameters from before this step. A lower learning_rate, "
+            "or standardised x and y, usually help"
+        )
+
+    # ---- early stopping --------------------------------------------------------------------------
+
+    def _take_up(self, rule: EarlyStopping | None) -> None:
+        """Go on from the latest parameters, and with the count of the best epoch."""
+        best = self._state.best
+        if best is not None and best.has_been_restored_to(self.net):
+            self.net.parameters[:] = best.latest
+        if rule is None:
+            best = None
+        elif best is None or best.rule != rule:
+            best = BestEpoch(rule)
+        elif best.patience_is_over:
+            best = replace(best, epochs_since=0, latest=None)
+        else:
+            best = replace(best, latest=None)
+        self._state = replace(self._state, best=best)
+
+    def _restore_best(self) -> None:
+        best = self._state.best
+        if best is not None and best.parameters is not None:
+            latest = self.net.parameters.copy()
+            self._state = replace(self._state, best=replace(best, latest=latest))
+            self.net.parameters[:] = best.parameters
 
     # ---- arguments -------------------------------------------------------------------------------
 
-    def _as_data(self, x: Any, y: Any, sample_weight: Any) -> Batch:
-        data, _ = as_batch(self.net, x, y, sample_weight, self.loss)
-        if len(data.x) == 0:
-            raise ValueError("x: expected at least one row, got none")
-        check_finite(data.x, "x")
-        if data.target.dtype.kind == "f":  # what a callable loss takes may be anything
-            check_finite(data.target, "y")
-        check_targets(self.loss, data.target)
-        if data.target.dtype.kind == "i":
-            # Class indices were checked once, and the core follows them: a callback that changes
-            # the caller's array must not change these.
-            data = data._replace(target=data.target.copy())
-        return data
-
-    def _as_validation(self, validation: Any) -> Batch | None:
-        if validation is None:
-            return None
-        if not isinstance(validation, tuple | list):
-            raise TypeError(f"validation: expected a tuple (x, y), got {received(validation)}")
-        if len(validation) != 2:
-            raise ValueError(f"validation: expected a tuple (x, y), got {len(validation)} entries")
-        try:
-            return self._as_data(validation[0], validation[1], None)
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"validation: {error}") from error
-
-    def _as_best_epoch(self, rule: Any, held_out: Batch | None) -> BestEpoch | None:
-        if rule is None:
-            return None
-        if not isinstance(rule, EarlyStopping):
+    def _check_watched(self, rule: Any, source: Source, held_out: HeldOut | None) -> None:
+        """Check that what early stopping and the schedule have to know will be there."""
+        if rule is not None and not isinstance(rule, EarlyStopping):
             raise TypeError(f"early_stopping: expected an EarlyStopping, got {received(rule)}")
-        if rule.monitor == "validation_loss" and held_out is None:
+        keys = ["loss"] if held_out is None else ["loss", *held_out.keys]
+        schedule = self.schedule
+        plateau = schedule if isinstance(schedule, ReduceOnPlateau) else None
+        for name, watcher in (("early_stopping", rule), ("schedule", plateau)):
+            if watcher is not None and watcher.monitor not in keys:
+                raise ValueError(
+                    f"{name}: expected monitor to be one of {', '.join(keys)}, which is all that "
+                    "the history will have (validation and metrics add to it), got "
+                    f"{watcher.monitor!r}"
+                )
+        if self._rates.is_by_step and source.n_steps(self.batch_size) is None:
             raise ValueError(
-                "early_stopping: expected validation=(x, y) with monitor='validation_loss', got "
-                "None; monitor='loss' watches the training loss"
+                "schedule: expected one by the epoch with an iterable of batches, whose steps "
+                f"cannot be counted before, got {schedule!r}"
             )
-        return BestEpoch(rule, self.net)
 
 
 def _as_callbacks(callbacks: Any) -> list[Callback]:

@@ -210,20 +210,32 @@ typedef int (*mlp_poll)(void *context);
 typedef struct mlp_epoch {
     const int64_t *order; /* (N,) the rows as they are learnt; NULL: as they lie */
     size_t batch_size;    /* at least 1; the last batch may be smaller, and is used */
-    mlp_poll poll;        /* may be NULL */
+    const double *learning_rates; /* one for each step of the epoch; NULL: the optimizer's */
+    mlp_poll poll;                /* may be NULL */
     void *poll_context;
-    size_t n_steps;    /* out: updates made */
-    double loss_total; /* out: loss of each batch times its share of the rows, summed */
+    /* Both in and out: a call goes on with the epoch that an earlier one has begun. */
+    size_t n_steps;    /* updates made; their rows are passed over */
+    double loss_total; /* loss of each batch times its share of the rows, summed */
 } mlp_epoch;
 
-/* All rows of data once, in mini-batches. The two results are written for every status but
- * MLP_OUT_OF_MEMORY, and count the updates made before the one that failed. */
+/* All rows of data once, in mini-batches. The two results count the updates made before the one
+ * that failed. */
 mlp_status mlp_train_epoch(mlp_workspace *workspace, void *parameters, const mlp_batch *data,
                            const mlp_loss *loss, mlp_optimizer *optimizer, mlp_epoch *epoch,
                            size_t n_threads);
 
 /* order (n,) becomes a permutation of 0 .. n-1 that depends on (seed, epoch, n) alone. */
 void mlp_permutation(uint64_t seed, uint64_t epoch, size_t n, int64_t *order);
+
+/* A seed of its own for each purpose and index, from one seed; none of their streams is the order of
+ * an epoch, or that of another. */
+typedef enum mlp_key_purpose {
+    MLP_KEY_DROPOUT = 0, /* index: the layer */
+    MLP_KEY_BLOCKS,      /* the order of the blocks of rows */
+    MLP_KEY_ROWS,        /* index: the place of a block in the epoch */
+    MLP_KEY_HELD_OUT     /* the rows that are not learnt */
+} mlp_key_purpose;
+uint64_t mlp_random_key(uint64_t seed, mlp_key_purpose purpose, uint64_t index);
 
 /* The loss of bare predictions (N, K); gradient (N, K) = dl/dprediction or NULL. batch->x is not
  * looked at. */

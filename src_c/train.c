@@ -107,8 +107,6 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
     const size_t n_samples = data->n_samples;
     const size_t batch_size = mlp_smaller(epoch->batch_size, n_samples);
     MLP_ASSERT(epoch->batch_size >= 1);
-    epoch->n_steps = 0;
-    epoch->loss_total = 0;
     if (n_samples == 0) return MLP_OK;
     mlp_batch batch = *data;
     batch.n_samples = batch_size;
@@ -125,7 +123,7 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
     const size_t step_work =
         3 * net->n_weights * batch_size + net->n_parameters + MLP_STEP_OVERHEAD;
     size_t work = 0;
-    for (size_t first = 0; first < n_samples; first += batch_size) {
+    for (size_t first = epoch->n_steps * batch_size; first < n_samples; first += batch_size) {
         const size_t n = mlp_smaller(batch_size, n_samples - first);
         if (work >= MLP_POLL_WORK) {
             work = 0;
@@ -135,6 +133,8 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
                     ? gather(w, data, epoch->order + first, n)
                     : mlp_batch_rows(w->needs.kernels, data, first, n, net->layers[0].n_inputs,
                                      net->layers[net->n_layers - 1].n_outputs);
+        if (epoch->learning_rates != NULL)
+            optimizer->learning_rate = epoch->learning_rates[epoch->n_steps];
         double value;
         status = run_step(w, &pass, parameters, optimizer, &value);
         if (status != MLP_OK) return status;

@@ -271,7 +271,8 @@ cdef class Network(DifferentiableNetwork):
 
     def _train_epoch(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
                      order, size_t batch_size, LossKernel loss not None,
-                     OptimizerKernel optimizer not None, size_t n_threads):
+                     OptimizerKernel optimizer not None, size_t n_threads,
+                     learning_rates=None, EpochPosition position=None):
         # A signal that another thread received may stand unnoticed by the interpreter's own check
         # (CPython 3.11); short epochs never ask in C.
         PyErr_CheckSignals()
@@ -279,20 +280,29 @@ cdef class Network(DifferentiableNetwork):
         optimizer.begin(self)
         cdef list raised = []
         cdef mlp_workspace *workspace = self.take()
-        cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
+        # An order may leave rows out.
+        cdef size_t n = <size_t> (x if order is None else order).shape[0]
+        cdef mlp_batch batch = make_batch(x, target, sample_weight, n)
         cdef void *p_parameters = data(self._parameters)
         cdef mlp_epoch epoch
         cdef mlp_status status = MLP_OUT_OF_MEMORY
+        if position is None:
+            position = EpochPosition()
         epoch.order = <const int64_t *> data(order)
         epoch.batch_size = batch_size
+        epoch.learning_rates = <const double *> data(learning_rates)
         epoch.poll = <mlp_poll> poll_signals
         epoch.poll_context = <void *> raised
+        epoch.n_steps = position.n_steps
+        epoch.loss_total = position.loss_total
         if workspace is not NULL:
             with nogil:
                 status = mlp_train_epoch(
                     workspace, p_parameters, &batch, &loss.c, &optimizer.c, &epoch, n_threads)
         self.give(workspace)
         optimizer.end()
+        position.n_steps = epoch.n_steps
+        position.loss_total = epoch.loss_total
         check(status)
         if raised:
             raise raised[0]

@@ -10,6 +10,17 @@ from mlpcore._mlpcore_h cimport *
 OPTIMIZERS = {"sgd": MLP_SGD, "adam": MLP_ADAM, "adamw": MLP_ADAMW}
 
 
+cdef class EpochPosition:
+    """How far an epoch is: it stays here when Ctrl-C ends the call."""
+
+    cdef public size_t n_steps
+    cdef public double loss_total
+
+    def __init__(self, size_t n_steps=0, double loss_total=0.0):
+        self.n_steps = n_steps
+        self.loss_total = loss_total
+
+
 cdef class OptimizerKernel:
     cdef mlp_optimizer c
     cdef object _first_moment, _second_moment
@@ -186,7 +197,7 @@ cdef class OptimizerKernel:
         return moment
 
     def _apply(self, NetworkHandle network not None, cnp.ndarray gradients not None,
-               size_t n_threads):
+               size_t n_threads, EpochPosition position=None, double loss=0.0):
         network.ready()
         cdef size_t n = mlp_network_n_parameters(network.net)
         cdef void *p_parameters = data(network._parameters)
@@ -200,3 +211,6 @@ cdef class OptimizerKernel:
         if status == MLP_NOT_FINITE:
             raise FloatingPointError(
                 "the update would leave a parameter that is not finite; it was not made")
+        if position is not None:  # here, where no signal comes between
+            position.n_steps += 1
+            position.loss_total += loss
