@@ -24,7 +24,7 @@ except ImportError as error:
 from . import cpu, losses
 from .cpu import get_n_threads, set_n_threads
 from .mlp import MLP
-from .optimizers import SGD, Adam, AdamW
+from .optimizers import SGD, Adam, AdamW, RMSprop
 
 if TYPE_CHECKING:
     from . import convert, reference, schedules
@@ -41,6 +41,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "EarlyStopping",
+    "RMSprop",
     "Trainer",
     "__version__",
     "convert",

@@ -101,6 +101,19 @@ def check_seed(value: Any, name: str = "seed") -> int | None:
     return seed
 
 
+def as_dropout(value: Any, net: Any) -> tuple[float, ...]:
+    """Return one rate in [0, 1) for each hidden layer of the net."""
+    n_hidden = len(net.sizes) - 2
+    if not _is_sequence(value):
+        return (check_in_range(value, "dropout", 0.0, 1.0),) * n_hidden
+    rates = tuple(check_in_range(r, f"dropout[{i}]", 0.0, 1.0) for i, r in enumerate(value))
+    if len(rates) != n_hidden:
+        raise ValueError(
+            f"dropout: expected a rate for each of {n_hidden} hidden layers, got {received(value)}"
+        )
+    return rates
+
+
 def check_momentum(momentum: Any, nesterov: Any) -> tuple[float, bool]:
     """Return momentum and whether it is Nesterov's, which needs one."""
     checked = check_in_range(momentum, "momentum", 0.0, 1.0), check_bool(nesterov, "nesterov")

@@ -47,6 +47,8 @@ class OptimizerKernel:
 
     learning_rate: float
     weight_decay: float
+    l1: float
+    clip_norm: float  # 0: any length
     momentum: float
     nesterov: bool
     beta1: float
@@ -55,7 +57,7 @@ class OptimizerKernel:
     n_steps: int  # updates made
     first_moment: Array | None  # (P,)
     second_moment: Array | None  # (P,)
-    def __init__(self, kind: str) -> None: ...  # "sgd", "adam", "adamw"
+    def __init__(self, kind: str) -> None: ...  # "sgd", "adam", "adamw", "rmsprop"
     def reset(self) -> None: ...
     def _apply(
         self,
@@ -75,6 +77,12 @@ class GradientArrays:
     _has_bias: bool
     _views: tuple[tuple[Array, ...], tuple[Array | None, ...]] | None  # for the derived class
     def __init__(self, net: Network, flat: Array, inputs: Array) -> None: ...
+
+class Dropout:
+    """Rates of the hidden layers, and the seed of what is drawn."""
+
+    rates: Array
+    def __init__(self, rates: Array, seed: int) -> None: ...  # float64 (n_layers - 1,) in [0, 1)
 
 class EpochPosition:
     """How far an epoch is: updates made, and the sum of their losses as `_train_epoch` gives it."""
@@ -172,6 +180,8 @@ class Network:
         outputs: list[Array],
         activation_derivatives: list[Array | None],  # softmax: None
         n_threads: int,
+        dropout: Dropout | None = None,
+        step: int = 0,  # that the dropout is drawn for
     ) -> None: ...
     def _backward_records(
         self,
@@ -208,6 +218,7 @@ class Network:
         loss: LossKernel,
         optimizer: OptimizerKernel,
         n_threads: int,
+        dropout: Dropout | None = None,
     ) -> tuple[int, float]: ...  # status (OK or NOT_FINITE: parameters not updated), loss
     def _train_epoch(
         self,
@@ -221,6 +232,7 @@ class Network:
         n_threads: int,
         learning_rates: Array | None = None,  # float64, one for each step of the epoch
         position: EpochPosition | None = None,  # where to go on; moved on, whatever happens
+        dropout: Dropout | None = None,
     ) -> tuple[int, float, int]: ...
     # (status, sum over batches of loss times the batch's share of the rows, updates made); rows
     # that the order leaves out are not used.

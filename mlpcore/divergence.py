@@ -25,6 +25,7 @@ def not_finite_at(
     batch: Batch,
     loss: Loss | CallableLoss,
     optimizer: _core.OptimizerKernel,
+    dropout: _core.Dropout | None,
     n_threads: int,
 ) -> str:
     """Say which quantity of which layer, counted from 1, is the first that is not finite.
@@ -33,7 +34,7 @@ def not_finite_at(
     optimizer are as they were before the step, and stay so.
     """
     with np.errstate(all="ignore"):
-        records = forward_records(net, batch.x, n_threads)
+        records = forward_records(net, batch.x, n_threads, dropout, optimizer.n_steps)
         for l, arrays in enumerate(zip(records.pre_activations, records.outputs, strict=True)):
             for what, array in zip(("pre-activation", "output"), arrays, strict=True):
                 if not np.isfinite(array).all():

@@ -9,7 +9,7 @@ quick.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -220,6 +220,7 @@ class MLP(Queries, Exchange):
         metrics: Iterable[str | Metric] | Mapping[str, Metric] = (),
         early_stopping: EarlyStopping | None = None,
         schedule: Schedule | Callable[[int], float] | None = None,
+        dropout: float | Sequence[float] = 0.0,
         callbacks: Iterable[Callback] = (),
         progress: bool | None = False,
         sample_weight: ArrayLike | None = None,
@@ -255,6 +256,8 @@ class MLP(Queries, Exchange):
             Stops when a figure no longer gets better.
         schedule : Schedule or callable, optional
             How the learning rate changes, one of `mlpcore.schedules`.
+        dropout : float or sequence of float, default=0
+            Which share of the outputs of hidden layers a step leaves out.
         callbacks : iterable of callable, optional
             Each is called after every epoch; returning True stops.
         progress : bool or None, default=False
@@ -295,7 +298,14 @@ class MLP(Queries, Exchange):
         from .trainer import Trainer
 
         trainer = Trainer(
-            self, loss, optimizer, batch_size, schedule=schedule, shuffle=shuffle, seed=seed
+            self,
+            loss,
+            optimizer,
+            batch_size,
+            schedule=schedule,
+            dropout=dropout,
+            shuffle=shuffle,
+            seed=seed,
         )
         return trainer.fit(
             x,

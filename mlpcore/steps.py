@@ -73,6 +73,7 @@ def update(
     loss: CallableLoss,
     optimizer: _core.OptimizerKernel,
     n_threads: int,
+    dropout: _core.Dropout | None = None,
     position: _core.EpochPosition | None = None,
     share: float = 1.0,
 ) -> tuple[int, float]:
@@ -81,7 +82,9 @@ def update(
     `position` moves on together with the parameters, and its loss by a `share` of the batch's.
     """
     flat = np.empty_like(net.parameters)
-    value = value_and_gradients(net, batch, loss, flat, None, n_threads)
+    x, target, weight = batch
+    records = forward_records(net, x, n_threads, dropout, optimizer.n_steps)
+    value = backward_from_loss(net, records, loss, target, weight, flat, None, n_threads)
     if not (np.isfinite(value) and np.isfinite(flat).all()):
         return _core.NOT_FINITE, value
     try:
@@ -97,13 +100,14 @@ def train_step(
     loss: Loss | CallableLoss,
     optimizer: _core.OptimizerKernel,
     n_threads: int,
+    dropout: _core.Dropout | None = None,
 ) -> float:
     """One update; gives back the loss before it, and raises where it is not made."""
-    if isinstance(loss, Loss):
-        x, target, weight = batch
-        status, value = net._train_step(x, target, weight, loss, optimizer, n_threads)
+    x, target, weight = batch
+    if not isinstance(loss, Loss):
+        status, value = update(net, batch, loss, optimizer, n_threads, dropout)
     else:
-        status, value = update(net, batch, loss, optimizer, n_threads)
+        status, value = net._train_step(x, target, weight, loss, optimizer, n_threads, dropout)
     if status == _core.NOT_FINITE:
         raise FloatingPointError(
             f"the loss ({value}), a gradient or the update is not finite; the parameters were not "
@@ -122,6 +126,7 @@ def train_epoch(
     n_threads: int,
     learning_rates: Array | None,
     position: _core.EpochPosition,
+    dropout: _core.Dropout | None,
 ) -> int:
     """Updates from mini-batches until every row was used, in this order; the core's status.
 
@@ -134,6 +139,7 @@ def train_epoch(
             *(x, target, weight, order, batch_size, loss, optimizer, n_threads),
             learning_rates,
             position,
+            dropout,
         )[0]
     n_samples = len(x if order is None else order)
     for start in range(position.n_steps * batch_size, n_samples, batch_size):
@@ -144,7 +150,7 @@ def train_epoch(
             optimizer.learning_rate = learning_rates[position.n_steps]
         batch = Batch(x[chosen], target[chosen], None if weight is None else weight[chosen])
         status, _ = update(
-            net, batch, loss, optimizer, n_threads, position, len(batch.x) / n_samples
+            net, batch, loss, optimizer, n_threads, dropout, position, len(batch.x) / n_samples
         )
         if status == _core.NOT_FINITE:
             return status

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _core
-from ._checks import as_n_threads, check_bool, check_positive_int, check_seed, received
+from ._checks import as_dropout, as_n_threads, check_bool, check_positive_int, check_seed, received
 from ._validation import as_batch, as_network, as_optimizer
 from .callbacks import BestEpoch, Callback, EarlyStopping, EpochState
 from .history import History
@@ -48,6 +48,11 @@ class Trainer:
         Rows of a mini-batch. The last one of an epoch may be smaller, and is used.
     schedule : Schedule or callable, optional
         How the learning rate changes, one of `mlpcore.schedules` or ``f(epoch) -> learning_rate``.
+    dropout : float or sequence of float, default 0
+        Which share of a hidden layer's outputs a step leaves out, in [0, 1); the others are divided
+        by 1 - share [1]_. A number is that of every hidden layer, a sequence has one for each.
+        Which outputs these are is drawn anew for each step, layer, row and unit, from the seed.
+        Only training steps leave out anything: validation and ``net(x)`` do not.
     shuffle : bool, default True
         Whether each epoch takes the rows in a new order.
     seed : int, optional
@@ -64,13 +69,19 @@ class Trainer:
         Epochs completed so far.
     batch_size : int
         It may be set at any time; an epoch that runs keeps the one it began with.
-    net, loss, optimizer, schedule, shuffle, seed, n_threads
+    net, loss, optimizer, schedule, dropout, shuffle, seed, n_threads
         As given, and read-only; the loss as this net computes it, the seed that was drawn.
 
     Raises
     ------
     ValueError, TypeError
         If an argument is out of its range or of a wrong kind.
+
+    References
+    ----------
+    .. [1] N. Srivastava, G. Hinton, A. Krizhevsky, I. Sutskever, R. Salakhutdinov, "Dropout: a
+       simple way to prevent neural networks from overfitting", JMLR 15 (2014), in the inverted form
+       of its section 10.
 
     Notes
     -----
@@ -97,6 +108,7 @@ class Trainer:
         batch_size: int = 32,
         *,
         schedule: Schedule | Callable[[int], float] | None = None,
+        dropout: float | Sequence[float] = 0.0,
         shuffle: bool = True,
         seed: int | None = None,
         n_threads: int | None = None,
@@ -112,6 +124,7 @@ class Trainer:
         as_n_threads(n_threads)
         self._n_threads = n_threads
         self._rates = Rates(as_schedule(schedule))
+        self._dropout = as_dropout(dropout, self._net)
         self._history = History()
         self._state = TrainingState()
 
@@ -143,6 +156,11 @@ class Trainer:
     def schedule(self) -> Schedule | Callable[[int], float] | None:
         """How the learning rate changes."""
         return self._rates.schedule
+
+    @property
+    def dropout(self) -> tuple[float, ...]:
+        """Share of each hidden layer's outputs that a step leaves out."""
+        return self._dropout
 
     @property
     def shuffle(self) -> bool:
@@ -202,7 +220,9 @@ class Trainer:
         9.0
         """
         batch, _ = as_batch(self.net, x, y, sample_weight, self.loss)
-        return train_step(self.net, batch, self.loss, self.optimizer, as_n_threads(self.n_threads))
+        n_threads = as_n_threads(self.n_threads)
+        dropout = self._drawn_dropout()
+        return train_step(self.net, batch, self.loss, self.optimizer, n_threads, dropout)
 
     def fit(
         self,
@@ -403,11 +423,15 @@ class Trainer:
                 n_threads,
                 rates,
                 part.block,
+                self._drawn_dropout(),
             )
         finally:
             self._rates.steps_done(self.optimizer)
         if status == _core.NOT_FINITE:
             self._raise_not_finite(block, part, batch_size, n_threads)
+
+    def _drawn_dropout(self) -> _core.Dropout | None:
+        return _core.Dropout(np.array(self.dropout), self.seed) if any(self.dropout) else None
 
     def _raise_not_finite(
         self, block: Block, part: PartOfEpoch, batch_size: int, n_threads: int
@@ -416,7 +440,8 @@ class Trainer:
 
         first = part.block.n_steps * batch_size
         batch = block.rows(slice(first, first + batch_size))
-        where = not_finite_at(self.net, batch, self.loss, self.optimizer, n_threads)
+        dropout = self._drawn_dropout()
+        where = not_finite_at(self.net, batch, self.loss, self.optimizer, dropout, n_threads)
         raise FloatingPointError(
             f"epoch {self.n_epochs + 1}, step {part.n_steps + part.block.n_steps + 1}: {where} is "
             "not finite; the net has the parameters from before this step. A lower learning_rate, "

@@ -21,15 +21,20 @@
 #define MLP_PHILOX_KEY_1        0xBB67AE85u
 #define MLP_PHILOX_ROUNDS       10
 
+MLP_INLINE void mlp_philox_round(uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d, uint32_t key_0,
+                                 uint32_t key_1) {
+    const uint64_t product_0 = (uint64_t)MLP_PHILOX_MULTIPLIER_0 * *a;
+    const uint64_t product_1 = (uint64_t)MLP_PHILOX_MULTIPLIER_1 * *c;
+    *a = (uint32_t)(product_1 >> 32) ^ *b ^ key_0;
+    *b = (uint32_t)product_1;
+    *c = (uint32_t)(product_0 >> 32) ^ *d ^ key_1;
+    *d = (uint32_t)product_0;
+}
+
 MLP_INLINE void mlp_philox(uint32_t word[4], uint64_t key) {
     uint32_t key_0 = (uint32_t)key, key_1 = (uint32_t)(key >> 32);
     for (int round = 0; round < MLP_PHILOX_ROUNDS; round++) {
-        const uint64_t product_0 = (uint64_t)MLP_PHILOX_MULTIPLIER_0 * word[0];
-        const uint64_t product_1 = (uint64_t)MLP_PHILOX_MULTIPLIER_1 * word[2];
-        word[0] = (uint32_t)(product_1 >> 32) ^ word[1] ^ key_0;
-        word[1] = (uint32_t)product_1;
-        word[2] = (uint32_t)(product_0 >> 32) ^ word[3] ^ key_1;
-        word[3] = (uint32_t)product_0;
+        mlp_philox_round(&word[0], &word[1], &word[2], &word[3], key_0, key_1);
         key_0 += MLP_PHILOX_KEY_0;
         key_1 += MLP_PHILOX_KEY_1;
     }

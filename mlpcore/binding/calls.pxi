@@ -3,7 +3,7 @@
 
 cimport cython
 from cpython.mem cimport PyMem_Free
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 cimport numpy as cnp
 
@@ -209,7 +209,8 @@ cdef class Network(DifferentiableNetwork):
 
     def _forward_records(self, cnp.ndarray parameters not None, cnp.ndarray x not None,
                          list pre_activations not None, list outputs not None,
-                         list activation_derivatives not None, size_t n_threads):
+                         list activation_derivatives not None, size_t n_threads,
+                         Dropout dropout=None, uint64_t step=0):
         self.ready()
         cdef mlp_record *records = make_records(
             self.n_layers, pre_activations, outputs, activation_derivatives, None, None)
@@ -217,10 +218,17 @@ cdef class Network(DifferentiableNetwork):
         cdef void *p_parameters = data(parameters)
         cdef void *p_x = data(x)
         cdef size_t n = <size_t> x.shape[0]
+        cdef mlp_dropout drop
+        cdef const mlp_dropout *p_drop = NULL
         cdef mlp_status status = MLP_OUT_OF_MEMORY
+        if dropout is not None:
+            drop = dropout.c
+            drop.step = step
+            p_drop = &drop
         if workspace is not NULL:
             with nogil:
-                status = mlp_forward_records(workspace, p_parameters, n, p_x, records, n_threads)
+                status = mlp_forward_records(
+                    workspace, p_parameters, n, p_x, p_drop, records, n_threads)
         PyMem_Free(records)
         self.give(workspace)
         check(status)
@@ -263,16 +271,17 @@ cdef class Network(DifferentiableNetwork):
 
     def _train_step(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
                     LossKernel loss not None, OptimizerKernel optimizer not None,
-                    size_t n_threads):
+                    size_t n_threads, Dropout dropout=None):
         cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
         cdef double value = 0.0
-        cdef int status = self.run_train_step(&batch, &loss.c, optimizer, &value, n_threads)
+        cdef int status = self.run_train_step(
+            &batch, &loss.c, optimizer, &value, n_threads, dropout)
         return status, value
 
     def _train_epoch(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
                      order, size_t batch_size, LossKernel loss not None,
                      OptimizerKernel optimizer not None, size_t n_threads,
-                     learning_rates=None, EpochPosition position=None):
+                     learning_rates=None, EpochPosition position=None, Dropout dropout=None):
         # A signal that another thread received may stand unnoticed by the interpreter's own check
         # (CPython 3.11); short epochs never ask in C.
         PyErr_CheckSignals()
@@ -291,6 +300,7 @@ cdef class Network(DifferentiableNetwork):
         epoch.order = <const int64_t *> data(order)
         epoch.batch_size = batch_size
         epoch.learning_rates = <const double *> data(learning_rates)
+        epoch.dropout = NULL if dropout is None else &dropout.c
         epoch.poll = <mlp_poll> poll_signals
         epoch.poll_context = <void *> raised
         epoch.n_steps = position.n_steps

@@ -7,7 +7,20 @@ cimport numpy as cnp
 
 from mlpcore._mlpcore_h cimport *
 
-OPTIMIZERS = {"sgd": MLP_SGD, "adam": MLP_ADAM, "adamw": MLP_ADAMW}
+OPTIMIZERS = {"sgd": MLP_SGD, "adam": MLP_ADAM, "adamw": MLP_ADAMW, "rmsprop": MLP_RMSPROP}
+
+
+cdef class Dropout:
+    """Rates of the hidden layers, and the seed of what is drawn."""
+
+    cdef mlp_dropout c
+    cdef readonly cnp.ndarray rates  # what c points at
+
+    def __init__(self, cnp.ndarray rates not None, uint64_t seed):
+        self.rates = rates
+        self.c.rates = <const double *> data(rates)
+        self.c.seed = seed
+        self.c.step = 0
 
 
 cdef class EpochPosition:
@@ -58,6 +71,22 @@ cdef class OptimizerKernel:
     @weight_decay.setter
     def weight_decay(self, double value):
         self.c.weight_decay = value
+
+    @property
+    def l1(self):
+        return self.c.l1
+
+    @l1.setter
+    def l1(self, double value):
+        self.c.l1 = value
+
+    @property
+    def clip_norm(self):
+        return self.c.clip_norm
+
+    @clip_norm.setter
+    def clip_norm(self, double value):
+        self.c.clip_norm = value
 
     @property
     def momentum(self):
@@ -164,7 +193,7 @@ cdef class OptimizerKernel:
         self.c.first_moment = data(first)
         self.c.second_moment = data(second)
         # Without moments there is nothing that could belong to the wrong net.
-        self._owner = parameters if first is not None else None
+        self._owner = parameters if first is not None or second is not None else None
         return 0
 
     cdef void end(self) noexcept:
@@ -177,7 +206,8 @@ cdef class OptimizerKernel:
         self._first_before = self._second_before = None
 
     cdef bint uses_first(self) noexcept:
-        return self.c.kind != MLP_SGD or self.c.momentum != 0.0
+        return (self.c.kind == MLP_ADAM or self.c.kind == MLP_ADAMW
+                or self.c.momentum != 0.0)
 
     cdef object adopt(self, object moment, NetworkHandle network, bint wanted):
         if not wanted:
@@ -201,12 +231,17 @@ cdef class OptimizerKernel:
         network.ready()
         cdef size_t n = mlp_network_n_parameters(network.net)
         cdef void *p_parameters = data(network._parameters)
+        if self.c.l1 != 0.0 or self.c.clip_norm != 0.0:
+            gradients = gradients.copy()  # they are the caller's
         cdef void *p_gradients = data(gradients)
         cdef mlp_status status
         self.begin(network)
         with nogil:
-            status = mlp_optimizer_step(
-                network.dtype_code, &self.c, n, p_parameters, p_gradients, n_threads)
+            status = mlp_gradient_adjust(
+                network.net, &self.c, p_parameters, p_gradients, n_threads)
+            if status == MLP_OK:
+                status = mlp_optimizer_step(
+                    network.dtype_code, &self.c, n, p_parameters, p_gradients, n_threads)
         self.end()
         if status == MLP_NOT_FINITE:
             raise FloatingPointError(
