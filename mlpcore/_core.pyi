@@ -59,6 +59,7 @@ class OptimizerKernel:
     second_moment: Array | None  # (P,)
     def __init__(self, kind: str) -> None: ...  # "sgd", "adam", "adamw", "rmsprop"
     def reset(self) -> None: ...
+    def _check_idle(self) -> None: ...  # RuntimeError while another call uses it
     def _apply(
         self,
         network: Network,

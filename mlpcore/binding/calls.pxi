@@ -282,6 +282,15 @@ cdef class Network(DifferentiableNetwork):
                      order, size_t batch_size, LossKernel loss not None,
                      OptimizerKernel optimizer not None, size_t n_threads,
                      learning_rates=None, EpochPosition position=None, Dropout dropout=None):
+        cdef size_t n = <size_t> (x if order is None else order).shape[0]
+        if position is None:
+            position = EpochPosition()
+        # From a file, perhaps: the core counts rows and rates with it.
+        n_steps = n // batch_size + (n % batch_size != 0)
+        if position.n_steps > n_steps or (
+                learning_rates is not None and len(learning_rates) != n_steps):
+            raise ValueError(
+                f"position: expected at most {n_steps} steps of {n} rows, got {position.n_steps}")
         # A signal that another thread received may stand unnoticed by the interpreter's own check
         # (CPython 3.11); short epochs never ask in C.
         PyErr_CheckSignals()
@@ -290,13 +299,10 @@ cdef class Network(DifferentiableNetwork):
         cdef list raised = []
         cdef mlp_workspace *workspace = self.take()
         # An order may leave rows out.
-        cdef size_t n = <size_t> (x if order is None else order).shape[0]
         cdef mlp_batch batch = make_batch(x, target, sample_weight, n)
         cdef void *p_parameters = data(self._parameters)
         cdef mlp_epoch epoch
         cdef mlp_status status = MLP_OUT_OF_MEMORY
-        if position is None:
-            position = EpochPosition()
         epoch.order = <const int64_t *> data(order)
         epoch.batch_size = batch_size
         epoch.learning_rates = <const double *> data(learning_rates)

@@ -51,6 +51,9 @@ cdef class OptimizerKernel:
         self.c.kind = <mlp_optimizer_kind> <int> OPTIMIZERS[kind]
         self.reset()
 
+    def _check_idle(self):
+        self.idle()
+
     cdef int idle(self) except -1:
         if self.busy:
             raise RuntimeError("optimizer: in use by another call")
