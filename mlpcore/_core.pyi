@@ -59,6 +59,8 @@ class OptimizerKernel:
     second_moment: Array | None  # (P,)
     def __init__(self, kind: str) -> None: ...  # "sgd", "adam", "adamw", "rmsprop"
     def reset(self) -> None: ...
+    _scheduled_rate: float  # that a schedule has set last; 0: none has
+    def _schedule(self, learning_rate: float) -> None: ...  # sets both rates
     def _check_idle(self) -> None: ...  # RuntimeError while another call uses it
     def _apply(
         self,

@@ -100,6 +100,7 @@ class BestEpoch:
     parameters: "Array | None" = None
     # Those of the last epoch, while the net has the best ones: training goes on from these.
     latest: "Array | None" = None
+    has_stopped: bool = False  # the `fit` whose patience was over has ended by it
 
     def after(self, row: dict[str, Any], net: "MLP") -> "BestEpoch":
         """What is remembered after an epoch with this row of the history."""

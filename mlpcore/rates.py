@@ -28,7 +28,6 @@ class RateState:
     # What the schedule's factor, or a function's rate, is multiplied with; None before training.
     scale: float | None = None
     n_epochs: int = 0  # that the schedule is spread over
-    last: float | None = None  # the rate that was set last
     best: float = math.inf  # of what ReduceOnPlateau watches, its sign turned to maximize
     epochs_since: int = 0
     reduced: float = 1.0
@@ -63,20 +62,13 @@ class Rates:
             return
         self._take_over(optimizer)
         if not self.is_by_step:
-            rate = self._rate(epoch)
-            optimizer.learning_rate = rate
-            self.state = replace(self.state, last=rate)
+            optimizer._schedule(self._rate(epoch))
 
     def of_steps(self, epoch: int, first: int, n: int, n_steps: int) -> Array | None:
         """Rates of `n` steps from `first` on, of `n_steps` of an epoch; None: the optimizer's."""
         if not self.is_by_step:
             return None
         return np.array([self._rate(epoch + (first + i) / n_steps) for i in range(n)])
-
-    def steps_done(self, optimizer: Optimizer) -> None:
-        """Take note of the rate that the last step had."""
-        if self.is_by_step:
-            self.state = replace(self.state, last=optimizer.learning_rate)
 
     def after(self, row: dict[str, Any]) -> RateState:
         """The state after an epoch with this row of the history: `ReduceOnPlateau` waits for it."""
@@ -93,10 +85,12 @@ class Rates:
 
     def _take_over(self, optimizer: Optimizer) -> None:
         """Let a rate that was set by hand scale all that are to come."""
-        last, rate = self.state.last, optimizer.learning_rate
-        if last is not None and rate != last and last > SMALLEST_RATE:
+        last, rate = optimizer._scheduled_rate, optimizer.learning_rate
+        if rate != last and last > SMALLEST_RATE:
             assert self.state.scale is not None
-            self.state = replace(self.state, scale=self.state.scale * (rate / last), last=rate)
+            state = replace(self.state, scale=self.state.scale * (rate / last))
+            # Nothing is called between the two assignments: Ctrl-C comes before or after both.
+            self.state, optimizer._scheduled_rate = state, rate
 
     def _rate(self, epoch: float) -> float:
         assert self.schedule is not None

@@ -147,7 +147,7 @@ def train_epoch(
         if order is not None:
             chosen = order[chosen]
         if learning_rates is not None:
-            optimizer.learning_rate = learning_rates[position.n_steps]
+            optimizer._schedule(learning_rates[position.n_steps])
         batch = Batch(x[chosen], target[chosen], None if weight is None else weight[chosen])
         status, _ = update(
             net, batch, loss, optimizer, n_threads, dropout, position, len(batch.x) / n_samples

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -355,9 +355,10 @@ class Trainer:
         self._take_up(early_stopping)
         with progress_bar(epochs, progress) as bar:
             for _ in range(epochs):
+                if self._has_to_stop():  # Ctrl-C came before that
+                    break
                 row = self._epoch(source, held_out)
-                best = self._state.best
-                stop = best is not None and best.patience_is_over
+                stop = self._has_to_stop()
                 state = EpochState(self.n_epochs, row, self.net, self.optimizer, self)
                 for callback in callbacks:
                     stop |= _is_true(callback(state))
@@ -366,6 +367,89 @@ class Trainer:
                     break
         self._restore_best()
         return self.history
+
+    # ---- files -----------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all that training depends on to a file, in full or not at all.
+
+        Between two steps, at any time: the net, the optimizer with its moments, the place in the
+        epoch, the schedule, early stopping and the history. A trainer that `load` makes of it goes
+        on with the bits that this one would have gone on with, given the same data and arguments of
+        `fit`.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A safetensors file; an existing one is replaced in one step, so that an interruption of
+            any kind leaves the old content or the new one.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        TypeError
+            If the loss, the optimizer or the schedule is of a class of your own, or the history has
+            something else than numbers and texts. A function as the loss or the schedule is not
+            written; `load` has to be given it again.
+        RuntimeError
+            If another thread trains at this moment.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import mlpcore
+        >>> x, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+        >>> trainer = mlpcore.Trainer(mlpcore.MLP([2, 8, 1]), "mse", mlpcore.Adam())
+        >>> history = trainer.fit(x, y, epochs=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "checkpoint.safetensors")
+        ...     trainer.save(path)
+        ...     again = mlpcore.Trainer.load(path)
+        >>> again.n_epochs, again.fit(x, y, epochs=1)[-1]["epoch"]
+        (2, 3)
+        >>> history = trainer.fit(x, y, epochs=1)
+        >>> trainer.net == again.net
+        True
+        """
+        from . import checkpoint
+
+        checkpoint.save(self, path)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        loss: Callable[..., Any] | None = None,
+        schedule: Callable[[int], float] | None = None,
+    ) -> Self:
+        """Read a trainer that `save` has written. Nothing in the file is executed.
+
+        Parameters
+        ----------
+        path : str or path-like
+        loss : callable, optional
+            The loss, if it was a function.
+        schedule : callable, optional
+            The schedule, if it was a function.
+
+        Returns
+        -------
+        Trainer
+            With a net and an optimizer of its own.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it is damaged, of another version, or no such file; or if `loss` or `schedule` is
+            missing or one too many.
+        """
+        from . import checkpoint
+
+        return checkpoint.load(cls, path, loss, schedule)
 
     # ---- one epoch -------------------------------------------------------------------------------
 
@@ -412,21 +496,18 @@ class Trainer:
             assert n_steps is not None  # _check_watched
             n = -(-block.n_rows // batch_size)
             rates = self._rates.of_steps(self.n_epochs, part.n_steps, n, n_steps)
-        try:
-            status = train_epoch(
-                self.net,
-                block.batch,
-                block.order,
-                batch_size,
-                self.loss,
-                self.optimizer,
-                n_threads,
-                rates,
-                part.block,
-                self._drawn_dropout(),
-            )
-        finally:
-            self._rates.steps_done(self.optimizer)
+        status = train_epoch(
+            self.net,
+            block.batch,
+            block.order,
+            batch_size,
+            self.loss,
+            self.optimizer,
+            n_threads,
+            rates,
+            part.block,
+            self._drawn_dropout(),
+        )
         if status == _core.NOT_FINITE:
             self._raise_not_finite(block, part, batch_size, n_threads)
 
@@ -459,17 +540,24 @@ class Trainer:
             best = None
         elif best is None or best.rule != rule:
             best = BestEpoch(rule)
-        elif best.patience_is_over:
-            best = replace(best, epochs_since=0, latest=None)
+        elif best.has_stopped:
+            best = replace(best, epochs_since=0, latest=None, has_stopped=False)
         else:
             best = replace(best, latest=None)
         self._state = replace(self._state, best=best)
 
+    def _has_to_stop(self) -> bool:
+        best = self._state.best
+        return best is not None and best.patience_is_over
+
     def _restore_best(self) -> None:
         best = self._state.best
-        if best is not None and best.parameters is not None:
-            latest = self.net.parameters.copy()
-            self._state = replace(self._state, best=replace(best, latest=latest))
+        if best is None:
+            return
+        latest = None if best.parameters is None else self.net.parameters.copy()
+        ended = replace(best, latest=latest, has_stopped=best.patience_is_over)
+        self._state = replace(self._state, best=ended)
+        if best.parameters is not None:
             self.net.parameters[:] = best.parameters
 
     # ---- arguments -------------------------------------------------------------------------------

@@ -317,6 +317,8 @@ cdef class Network(DifferentiableNetwork):
                     workspace, p_parameters, &batch, &loss.c, &optimizer.c, &epoch, n_threads)
         self.give(workspace)
         optimizer.end()
+        if learning_rates is not None:
+            optimizer._scheduled_rate = optimizer.c.learning_rate
         position.n_steps = epoch.n_steps
         position.loss_total = epoch.loss_total
         check(status)

@@ -43,6 +43,8 @@ cdef class OptimizerKernel:
     cdef object _first_before, _second_before
     cdef int64_t _step_before
     cdef bint _is_new_owner
+    # The rate that a schedule set last, 0 for none: another one was set by hand.
+    cdef public double _scheduled_rate
     # A call runs. C reads the struct and the moments without the GIL: nobody may change them then.
     cdef bint busy
 
@@ -50,6 +52,10 @@ cdef class OptimizerKernel:
         self.idle()
         self.c.kind = <mlp_optimizer_kind> <int> OPTIMIZERS[kind]
         self.reset()
+
+    def _schedule(self, double learning_rate):
+        # Both at once: Ctrl-C does not come in between.
+        self.c.learning_rate = self._scheduled_rate = learning_rate
 
     def _check_idle(self):
         self.idle()
