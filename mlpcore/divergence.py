@@ -50,11 +50,14 @@ def not_finite_at(
             if not all(np.isfinite(part).all() for part in _parts(net, flat, l)):
                 return f"the gradient of layer {l}"
         for l in range(last, 0, -1):
-            alone = np.zeros_like(flat)
-            for part, whole in zip(_parts(net, alone, l), _parts(net, flat, l), strict=True):
-                part[...] = whole
+            # This layer alone: the others' parameters and gradients are 0.
+            twin, alone = net.copy(), np.zeros_like(flat)
+            twin.parameters[:] = 0.0
+            for to, source in ((alone, flat), (twin.parameters, net.parameters)):
+                for part, whole in zip(_parts(net, to, l), _parts(net, source, l), strict=True):
+                    part[...] = whole
             try:
-                copy.copy(optimizer)._apply(net.copy(), alone, n_threads)
+                copy.copy(optimizer)._apply(twin, alone, n_threads)
             except FloatingPointError:
                 return f"the update of layer {l}"
     return "the update"
