@@ -215,13 +215,13 @@ mlp_status mlp_per_sample_gradients(mlp_workspace *workspace, const void *parame
 mlp_status mlp_gradient_adjust(const mlp_network *network, const mlp_optimizer *optimizer,
                                const void *parameters, void *gradients, size_t n_threads);
 
-/* One update from gradients as mlp_gradient_adjust leaves them. MLP_NOT_FINITE: it would leave a parameter or a moment that is
- * not finite; nothing was written. */
+/* One update from gradients as mlp_gradient_adjust leaves them. MLP_NOT_FINITE: it would leave a
+ * parameter or a moment that is not finite; nothing was written. */
 mlp_status mlp_optimizer_step(mlp_dtype dtype, mlp_optimizer *optimizer, size_t n_parameters,
                               void *parameters, const void *gradients, size_t n_threads);
 
-/* Forward, loss, backward and update of one batch, with dropout unless it is NULL. *value is the loss before the update, written
- * with MLP_NOT_FINITE too. */
+/* Forward, loss, backward and update of one batch, with dropout unless it is NULL. *value is the
+ * loss before the update, written with MLP_NOT_FINITE too. */
 mlp_status mlp_train_step(mlp_workspace *workspace, void *parameters, const mlp_batch *batch,
                           const mlp_loss *loss, const mlp_dropout *dropout,
                           mlp_optimizer *optimizer, double *value, size_t n_threads);
