@@ -128,6 +128,19 @@ def test_resumed_after_any_epoch(name, path, dtype):
         assert_same(trainer, whole)
 
 
+@pytest.mark.parametrize("schedule", [schedules.Cosine(6), schedules.Exponential(0.9)])
+def test_a_rate_set_by_hand_after_loading_scales_the_schedule(schedule, path):
+    case = {"optimizer": lambda: mlpcore.Adam(0.01), "schedule": schedule}
+    trainer = make_trainer(case, "mse")
+    fit(trainer, case, 2)
+    trainer.save(path)
+    loaded = mlpcore.Trainer.load(path)
+    for one in (trainer, loaded):
+        one.optimizer.learning_rate /= 2
+        fit(one, case, 2)
+    assert_same(loaded, trainer)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_two_fits_are_one(name):
     # Lengths are given where a schedule would take that of the first fit.

@@ -87,6 +87,12 @@ def test_every_row_is_used_once_in_an_order_of_the_epoch():
         assert all(block.n_rows <= 25 for block in blocks)
         orders.append([int(row) for block in blocks for row in block.rows(slice(None)).x[:, 0]])
         assert sorted(orders[-1]) == list(range(103))
+        # Two whole blocks of an epoch are not shuffled alike.
+        first, second = (
+            [int(row) % 25 for row in block.rows(slice(None)).x[:, 0]]
+            for block in [block for block in blocks if block.n_rows == 25][:2]
+        )
+        assert first != second
     assert orders[0] == orders[3]
     assert orders[0] != orders[1]
     assert orders[0] != orders[2]
