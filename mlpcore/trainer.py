@@ -284,7 +284,8 @@ class Trainer(Training):
         ----------
         path : str or path-like
             A safetensors file; an existing one is replaced in one step, so that an interruption of
-            any kind leaves the old content or the new one.
+            any kind leaves the old content or the new one. A process that is killed may leave a
+            temporary file beside it, whose name begins with a dot and ends in ``.tmp``.
 
         Raises
         ------
