@@ -24,10 +24,10 @@ except ImportError as error:
 from . import cpu, losses
 from .cpu import get_n_threads, set_n_threads
 from .mlp import MLP
-from .optimizers import SGD, Adam, AdamW
+from .optimizers import SGD, Adam, AdamW, RMSprop
 
 if TYPE_CHECKING:
-    from . import convert, reference
+    from . import convert, reference, schedules
     from .callbacks import EarlyStopping
     from .files import load, save
     from .gradient_check import gradcheck
@@ -41,6 +41,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "EarlyStopping",
+    "RMSprop",
     "Trainer",
     "__version__",
     "convert",
@@ -51,6 +52,7 @@ __all__ = [
     "losses",
     "reference",
     "save",
+    "schedules",
     "set_n_threads",
 ]
 
@@ -63,6 +65,7 @@ _LATE = {
     "load": "files",
     "reference": "reference",
     "save": "files",
+    "schedules": "schedules",
 }
 
 

@@ -81,6 +81,16 @@ def check_choice(value: Any, name: str, choices: Collection[str]) -> str:
     return value
 
 
+def check_monitor(value: Any) -> str:
+    """Return `value`, which has to be a key of the history that can be watched."""
+    rule = "'loss', or 'validation_loss' or another key that begins with 'validation_'"
+    if not isinstance(value, str):
+        raise TypeError(f"monitor: expected {rule}, got {received(value)}")
+    if value != "loss" and not value.startswith("validation_"):
+        raise ValueError(f"monitor: expected {rule}, got {value!r}")
+    return value
+
+
 def check_seed(value: Any, name: str = "seed") -> int | None:
     """Return `value` as an int in [0, 2**64), or None."""
     if value is None:
@@ -89,6 +99,19 @@ def check_seed(value: Any, name: str = "seed") -> int | None:
     if not 0 <= seed <= _MAX_SEED:
         raise ValueError(f"{name}: expected None or an integer in [0, 2**64), got {value!r}")
     return seed
+
+
+def as_dropout(value: Any, net: Any) -> tuple[float, ...]:
+    """Return one rate in [0, 1) for each hidden layer of the net."""
+    n_hidden = len(net.sizes) - 2
+    if not _is_sequence(value):
+        return (check_in_range(value, "dropout", 0.0, 1.0),) * n_hidden
+    rates = tuple(check_in_range(r, f"dropout[{i}]", 0.0, 1.0) for i, r in enumerate(value))
+    if len(rates) != n_hidden:
+        raise ValueError(
+            f"dropout: expected a rate for each of {n_hidden} hidden layers, got {received(value)}"
+        )
+    return rates
 
 
 def check_momentum(momentum: Any, nesterov: Any) -> tuple[float, bool]:

@@ -47,6 +47,8 @@ class OptimizerKernel:
 
     learning_rate: float
     weight_decay: float
+    l1: float
+    clip_norm: float  # 0: any length
     momentum: float
     nesterov: bool
     beta1: float
@@ -55,9 +57,19 @@ class OptimizerKernel:
     n_steps: int  # updates made
     first_moment: Array | None  # (P,)
     second_moment: Array | None  # (P,)
-    def __init__(self, kind: str) -> None: ...  # "sgd", "adam", "adamw"
+    def __init__(self, kind: str) -> None: ...  # "sgd", "adam", "adamw", "rmsprop"
     def reset(self) -> None: ...
-    def _apply(self, network: Network, gradients: Array, n_threads: int) -> None: ...
+    _scheduled_rate: float  # that a schedule has set last; 0: none has
+    def _schedule(self, learning_rate: float) -> None: ...  # sets both rates
+    def _check_idle(self) -> None: ...  # RuntimeError while another call uses it
+    def _apply(
+        self,
+        network: Network,
+        gradients: Array,
+        n_threads: int,
+        position: EpochPosition | None = None,  # moved on by a step of this loss
+        loss: float = 0.0,
+    ) -> None: ...
 
 class GradientArrays:
     """Arrays of the parameters' and the inputs' gradients. `Gradients` derives from it."""
@@ -68,6 +80,19 @@ class GradientArrays:
     _has_bias: bool
     _views: tuple[tuple[Array, ...], tuple[Array | None, ...]] | None  # for the derived class
     def __init__(self, net: Network, flat: Array, inputs: Array) -> None: ...
+
+class Dropout:
+    """Rates of the hidden layers, and the seed of what is drawn."""
+
+    rates: Array
+    def __init__(self, rates: Array, seed: int) -> None: ...  # float64 (n_layers - 1,) in [0, 1)
+
+class EpochPosition:
+    """How far an epoch is: updates made, and the sum of their losses as `_train_epoch` gives it."""
+
+    n_steps: int
+    loss_total: float
+    def __init__(self, n_steps: int = 0, loss_total: float = 0.0) -> None: ...
 
 class Network:
     """Topology, flat parameters and scratch of one net. `MLP` derives from it."""
@@ -158,6 +183,8 @@ class Network:
         outputs: list[Array],
         activation_derivatives: list[Array | None],  # softmax: None
         n_threads: int,
+        dropout: Dropout | None = None,
+        step: int = 0,  # that the dropout is drawn for
     ) -> None: ...
     def _backward_records(
         self,
@@ -194,6 +221,7 @@ class Network:
         loss: LossKernel,
         optimizer: OptimizerKernel,
         n_threads: int,
+        dropout: Dropout | None = None,
     ) -> tuple[int, float]: ...  # status (OK or NOT_FINITE: parameters not updated), loss
     def _train_epoch(
         self,
@@ -205,13 +233,18 @@ class Network:
         loss: LossKernel,
         optimizer: OptimizerKernel,
         n_threads: int,
+        learning_rates: Array | None = None,  # float64, one for each step of the epoch
+        position: EpochPosition | None = None,  # where to go on; moved on, whatever happens
+        dropout: Dropout | None = None,
     ) -> tuple[int, float, int]: ...
-    # (status, sum over batches of loss times the batch's share of the rows, updates made).
+    # (status, sum over batches of loss times the batch's share of the rows, updates made); rows
+    # that the order leaves out are not used.
     # A Ctrl-C raises KeyboardInterrupt after the running update.
 
 def register(losses: Mapping[str, LossKernel], gradients: type[GradientArrays]) -> None: ...
 def aligned_zeros(n: int, dtype: str) -> Array: ...  # (n,), 64-byte aligned
 def permutation(seed: int, epoch: int, n: int) -> Array: ...  # int64 (n,)
+def random_key(seed: int, purpose: str, index: int) -> int: ...  # "blocks", "rows", "held_out"
 def fused_loss(kind: int, output_activation: int) -> tuple[int, bool]: ...
 def isa() -> str: ...
 def all_isas() -> tuple[str, ...]: ...

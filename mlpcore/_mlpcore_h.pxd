@@ -59,6 +59,7 @@ cdef extern from "mlpcore.h" nogil:
         MLP_SGD
         MLP_ADAM
         MLP_ADAMW
+        MLP_RMSPROP
 
     ctypedef struct mlp_loss:
         mlp_loss_kind kind
@@ -83,6 +84,8 @@ cdef extern from "mlpcore.h" nogil:
         mlp_optimizer_kind kind
         double learning_rate
         double weight_decay
+        double l1
+        double clip_norm
         double momentum
         int nesterov
         double beta1
@@ -92,11 +95,24 @@ cdef extern from "mlpcore.h" nogil:
         void *second_moment
         int64_t step
 
+    ctypedef enum mlp_key_purpose:
+        MLP_KEY_DROPOUT
+        MLP_KEY_BLOCKS
+        MLP_KEY_ROWS
+        MLP_KEY_HELD_OUT
+
+    ctypedef struct mlp_dropout:
+        const double *rates
+        uint64_t seed
+        uint64_t step
+
     ctypedef int (*mlp_poll)(void *context)
 
     ctypedef struct mlp_epoch:
         const int64_t *order
         size_t batch_size
+        const double *learning_rates
+        const mlp_dropout *dropout
         mlp_poll poll
         void *poll_context
         size_t n_steps
@@ -117,8 +133,8 @@ cdef extern from "mlpcore.h" nogil:
     mlp_status mlp_forward(mlp_workspace *workspace, const void *parameters, size_t n_samples,
                            const void *x, void *y, size_t n_threads)
     mlp_status mlp_forward_records(mlp_workspace *workspace, const void *parameters,
-                                   size_t n_samples, const void *x, const mlp_record *records,
-                                   size_t n_threads)
+                                   size_t n_samples, const void *x, const mlp_dropout *dropout,
+                                   const mlp_record *records, size_t n_threads)
     mlp_status mlp_backward_records(mlp_workspace *workspace, const void *parameters,
                                     const mlp_record *records, const mlp_batch *batch,
                                     const void *cotangent, const mlp_loss *loss, void *gradients,
@@ -143,15 +159,18 @@ cdef extern from "mlpcore.h" nogil:
     mlp_status mlp_per_sample_gradients(mlp_workspace *workspace, const void *parameters,
                                         const mlp_batch *batch, const mlp_loss *loss,
                                         void *gradients, double *norms, size_t n_threads)
+    mlp_status mlp_gradient_adjust(const mlp_network *network, const mlp_optimizer *optimizer,
+                                   const void *parameters, void *gradients, size_t n_threads)
     mlp_status mlp_optimizer_step(mlp_dtype dtype, mlp_optimizer *optimizer, size_t n_parameters,
                                   void *parameters, const void *gradients, size_t n_threads)
     mlp_status mlp_train_step(mlp_workspace *workspace, void *parameters, const mlp_batch *batch,
-                              const mlp_loss *loss, mlp_optimizer *optimizer, double *value,
-                              size_t n_threads)
+                              const mlp_loss *loss, const mlp_dropout *dropout,
+                              mlp_optimizer *optimizer, double *value, size_t n_threads)
     mlp_status mlp_train_epoch(mlp_workspace *workspace, void *parameters, const mlp_batch *data,
                                const mlp_loss *loss, mlp_optimizer *optimizer, mlp_epoch *epoch,
                                size_t n_threads)
     void mlp_permutation(uint64_t seed, uint64_t epoch, size_t n, int64_t *order)
+    uint64_t mlp_random_key(uint64_t seed, mlp_key_purpose purpose, uint64_t index)
     void mlp_loss_evaluate(mlp_dtype dtype, const mlp_loss *loss, size_t n_outputs,
                            const mlp_batch *batch, const void *prediction, void *gradient,
                            double *value)

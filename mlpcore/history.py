@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from .plotting import make_axes
 
 if TYPE_CHECKING:
+    import pandas
     from matplotlib.axes import Axes
 
 
@@ -13,7 +14,8 @@ class History(list[dict[str, Any]]):
     """A list of dictionaries, one for each epoch.
 
     The keys of a row are ``epoch`` (int, from 1), ``loss`` (float), ``seconds`` (float: what the
-    epoch's updates took, without validation and callbacks), ``validation_loss`` (float, where
+    epoch's updates took, without validation and callbacks), ``learning_rate`` (float: that of the
+    epoch's last step), ``validation_loss`` and ``validation_`` with a metric's name (float, where
     validation data were given), and whatever a callback added.
 
     Examples
@@ -22,6 +24,28 @@ class History(list[dict[str, Any]]):
     >>> [row["loss"] for row in history]
     [0.5, 0.25]
     """
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """The rows as a table, with the epoch as its index.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A column for each key; NaN where a row has no such key.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError as error:
+            raise ImportError("History.to_pandas needs pandas: pip install pandas") from error
+        keys = dict.fromkeys(key for row in self for key in row)
+        return DataFrame(
+            list(self), columns=["epoch", *(k for k in keys if k != "epoch")]
+        ).set_index("epoch")
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the losses against the epoch.

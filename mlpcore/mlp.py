@@ -9,7 +9,7 @@ quick.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from .gradient_report import GradientReport
     from .history import History
     from .losses import CallableLoss, Loss
+    from .metrics import Metric
     from .optimizers import Optimizer
+    from .schedules import Schedule
 
     LossLike: TypeAlias = str | Loss | CallableLoss | Callable[..., Any]
 
@@ -207,18 +209,22 @@ class MLP(Queries, Exchange):
 
     def fit(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: ArrayLike | Iterable[Any] | Callable[[], Iterable[Any]],
+        y: ArrayLike | None,
         loss: LossLike,
         optimizer: Optimizer,
         *,
         epochs: int,
         batch_size: int = 32,
-        validation: tuple[ArrayLike, ArrayLike] | None = None,
+        validation: tuple[ArrayLike, ArrayLike] | float | None = None,
+        metrics: Iterable[str | Metric] | Mapping[str, Metric] = (),
         early_stopping: EarlyStopping | None = None,
+        schedule: Schedule | Callable[[int], float] | None = None,
+        dropout: float | Sequence[float] = 0.0,
         callbacks: Iterable[Callback] = (),
         progress: bool | None = False,
         sample_weight: ArrayLike | None = None,
+        block_rows: int | None = None,
         shuffle: bool = True,
         seed: int | None = None,
     ) -> History:
@@ -229,9 +235,9 @@ class MLP(Queries, Exchange):
 
         Parameters
         ----------
-        x : array_like of shape (N, D)
-            Rows to learn from.
-        y : array_like of shape (N, K), or (N,)
+        x : array_like of shape (N, D), or iterable of batches
+            Rows to learn from; `y` is None with an iterable of ``(x, y)``.
+        y : array_like of shape (N, K), or (N,), or None
             Targets, as for `train_step`.
         loss : str, Loss or callable
             As for `train_step`.
@@ -241,16 +247,25 @@ class MLP(Queries, Exchange):
             How often every row is used.
         batch_size : int, default=32
             Rows of a mini-batch. The last one of an epoch may be smaller, and is used.
-        validation : tuple of (x, y), optional
-            Rows that are not learnt from; their loss goes into the history.
+        validation : tuple of (x, y), or float, optional
+            Rows that are not learnt from, or the share of the rows that is held out for it; their
+            loss goes into the history.
+        metrics : iterable of str or callable, or mapping of str to callable, optional
+            Further figures of the validation rows, such as ``"accuracy"``.
         early_stopping : EarlyStopping, optional
-            Stops when a loss no longer gets smaller.
+            Stops when a figure no longer gets better.
+        schedule : Schedule or callable, optional
+            How the learning rate changes, one of `mlpcore.schedules`.
+        dropout : float or sequence of float, default=0
+            Which share of the outputs of hidden layers a step leaves out.
         callbacks : iterable of callable, optional
             Each is called after every epoch; returning True stops.
         progress : bool or None, default=False
             Whether to show a progress bar; None shows it on a terminal alone.
         sample_weight : array_like of shape (N,), optional
-            A weight of 2 equals the row given twice.
+            How much each row counts; `Trainer.fit` says when a weight of 2 is the row given twice.
+        block_rows : int, optional
+            Rows that are in memory at a time, of data that are larger than it.
         shuffle : bool, default=True
             Whether each epoch takes the rows in a new order.
         seed : int, optional
@@ -264,8 +279,8 @@ class MLP(Queries, Exchange):
         Raises
         ------
         FloatingPointError
-            If the loss, a gradient or an update is no longer finite; the message names epoch and
-            step, and the net has the parameters before that step.
+            If the loss, a gradient or an update is no longer finite; the message names epoch, step
+            and layer, and the net has the parameters before that step.
         ValueError, TypeError
             If an argument does not fit, the data are not finite, or a target is not in the range
             of the loss: [0, 1] for ``bce`` and ``bce_with_logits``, 0 and above for
@@ -282,16 +297,27 @@ class MLP(Queries, Exchange):
         """
         from .trainer import Trainer
 
-        trainer = Trainer(self, loss, optimizer, batch_size, shuffle=shuffle, seed=seed)
+        trainer = Trainer(
+            self,
+            loss,
+            optimizer,
+            batch_size,
+            schedule=schedule,
+            dropout=dropout,
+            shuffle=shuffle,
+            seed=seed,
+        )
         return trainer.fit(
             x,
             y,
             epochs=epochs,
             validation=validation,
+            metrics=metrics,
             early_stopping=early_stopping,
             callbacks=callbacks,
             progress=progress,
             sample_weight=sample_weight,
+            block_rows=block_rows,
         )
 
     def chain(self, x: ArrayLike, y: ArrayLike, loss: LossLike) -> Chain:

@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Optimizers: rules that turn gradients g into an update of the parameters p.
 
+Before its rule, every optimizer does the same to the gradients: with `clip_norm`, where the norm
+of all of them together is above it, they are scaled to that norm; then, with `l1`, l1 times the
+sign of each weight is added, 0 for a weight of 0, and nothing for a bias. So g below is what this
+leaves, and neither penalty is part of the loss that training reports. `weight_decay` draws on all
+parameters, biases too, as in PyTorch.
+
 An optimizer keeps its state, a step count and moments, from step to step. It belongs to the net
 that it updated first, until `reset`; a copy, or what a pickle brings back, belongs to the net that
 it updates next.
@@ -37,6 +43,17 @@ def _settable(name: str, *, include_low: bool, doc: str) -> Any:
     return property(_KERNEL[name].__get__, assign, doc=doc)
 
 
+def _clip_norm(optimizer: Optimizer) -> float | None:
+    return _KERNEL["clip_norm"].__get__(optimizer) or None
+
+
+def _set_clip_norm(optimizer: Optimizer, value: float | None) -> None:
+    checked = 0.0
+    if value is not None:
+        checked = check_in_range(value, "clip_norm", 0.0, include_low=False)
+    _KERNEL["clip_norm"].__set__(optimizer, checked)
+
+
 def _fixed(name: str, doc: str) -> Any:
     # Read-only: the moments that exist have been made with it, or are it.
     return property(_KERNEL[name].__get__, doc=doc)
@@ -51,6 +68,11 @@ class Optimizer(_core.OptimizerKernel):
         Length of a step; above 0. It may be set at any time.
     weight_decay : float
         How strongly parameters are drawn to zero; 0 or above. It may be set at any time.
+    l1 : float
+        Penalty on the absolute values of the weights, not of the biases; 0 or above. It may be set
+        at any time.
+    clip_norm : float or None
+        The longest gradient, or None for any length. It may be set at any time.
     n_steps : int
         Updates made.
     first_moment, second_moment : numpy.ndarray of shape (P,) or None
@@ -68,6 +90,10 @@ class Optimizer(_core.OptimizerKernel):
     )
     weight_decay: float = _settable(
         "weight_decay", include_low=True, doc="How strongly parameters are drawn to zero."
+    )
+    l1: float = _settable("l1", include_low=True, doc="Penalty on the absolute values of weights.")
+    clip_norm: float | None = property(  # type: ignore[assignment]  # the core has 0 for None
+        _clip_norm, _set_clip_norm, doc="The longest gradient, or None for any length."
     )
     n_steps: int = _fixed("n_steps", "Updates made.")
     first_moment: Array | None = _fixed("first_moment", "The velocity, or the first moment.")
@@ -153,6 +179,10 @@ class SGD(Optimizer):
         Whether to look ahead along the velocity; needs a momentum above 0.
     weight_decay : float, default=0.0
         L2 penalty, added to the gradient; 0 or above.
+    l1 : float, default=0.0
+        L1 penalty of the weights, added to the gradient; 0 or above.
+    clip_norm : float, optional
+        The longest gradient; above 0.
 
     References
     ----------
@@ -172,7 +202,14 @@ class SGD(Optimizer):
     """
 
     __slots__ = ()
-    _hyperparameters = ("learning_rate", "momentum", "nesterov", "weight_decay")
+    _hyperparameters = (
+        "learning_rate",
+        "momentum",
+        "nesterov",
+        "weight_decay",
+        "l1",
+        "clip_norm",
+    )
 
     def __init__(
         self,
@@ -180,10 +217,15 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
+        *,
+        l1: float = 0.0,
+        clip_norm: float | None = None,
     ) -> None:
         super().__init__("sgd")
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.l1 = l1
+        self.clip_norm = clip_norm
         checked_momentum, checked_nesterov = check_momentum(momentum, nesterov)
         _KERNEL["momentum"].__set__(self, checked_momentum)
         _KERNEL["nesterov"].__set__(self, checked_nesterov)
@@ -206,6 +248,10 @@ class Adam(Optimizer):
         Keeps the denominator from zero; above 0.
     weight_decay : float, default=0.0
         L2 penalty, added to the gradient; 0 or above. See `AdamW` for decay apart from it.
+    l1 : float, default=0.0
+        L1 penalty of the weights, added to the gradient; 0 or above.
+    clip_norm : float, optional
+        The longest gradient; above 0.
 
     References
     ----------
@@ -221,7 +267,15 @@ class Adam(Optimizer):
     """
 
     __slots__ = ()
-    _hyperparameters = ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay")
+    _hyperparameters = (
+        "learning_rate",
+        "beta1",
+        "beta2",
+        "epsilon",
+        "weight_decay",
+        "l1",
+        "clip_norm",
+    )
     _kind = "adam"
 
     def __init__(
@@ -231,10 +285,15 @@ class Adam(Optimizer):
         beta2: float = 0.999,
         epsilon: float = 1e-8,
         weight_decay: float = 0.0,
+        *,
+        l1: float = 0.0,
+        clip_norm: float | None = None,
     ) -> None:
         super().__init__(self._kind)
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.l1 = l1
+        self.clip_norm = clip_norm
         _KERNEL["beta1"].__set__(self, check_in_range(beta1, "beta1", 0.0, 1.0))
         _KERNEL["beta2"].__set__(self, check_in_range(beta2, "beta2", 0.0, 1.0))
         epsilon = check_in_range(epsilon, "epsilon", 0.0, include_low=False)
@@ -256,6 +315,10 @@ class AdamW(Adam):
         Keeps the denominator from zero; above 0.
     weight_decay : float, default=0.01
         Share of the parameters that a step of length 1 takes away; 0 or above.
+    l1 : float, default=0.0
+        L1 penalty of the weights, added to the gradient; 0 or above.
+    clip_norm : float, optional
+        The longest gradient; above 0.
 
     References
     ----------
@@ -282,8 +345,83 @@ class AdamW(Adam):
         beta2: float = 0.999,
         epsilon: float = 1e-8,
         weight_decay: float = 0.01,
+        *,
+        l1: float = 0.0,
+        clip_norm: float | None = None,
     ) -> None:
-        super().__init__(learning_rate, beta1, beta2, epsilon, weight_decay)
+        super().__init__(
+            learning_rate, beta1, beta2, epsilon, weight_decay, l1=l1, clip_norm=clip_norm
+        )
+
+
+class RMSprop(Optimizer):
+    """RMSprop: steps scaled by a running mean of the squared gradient.
+
+    With d = g + weight_decay * p and v = beta2 * v + (1 - beta2) * d^2, the velocity is
+    b = momentum * b + d / (sqrt(v) + epsilon), and the update p = p - learning_rate * b [1]_.
+
+    Parameters
+    ----------
+    learning_rate : float, default=0.01
+        Length of a step; above 0.
+    beta2 : float, default=0.99
+        Share of the second moment that is kept, in [0, 1); PyTorch calls it alpha.
+    epsilon : float, default=1e-8
+        Keeps the denominator from zero; above 0.
+    weight_decay : float, default=0.0
+        L2 penalty, added to the gradient; 0 or above.
+    momentum : float, default=0.0
+        Share of the velocity that is kept, in [0, 1).
+    l1 : float, default=0.0
+        L1 penalty of the weights, added to the gradient; 0 or above.
+    clip_norm : float, optional
+        The longest gradient; above 0.
+
+    References
+    ----------
+    .. [1] T. Tieleman, G. Hinton, "Lecture 6.5 - RMSProp", COURSERA: Neural Networks for Machine
+       Learning, 2012. The places of epsilon and of the momentum are PyTorch's.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> net = mlpcore.MLP([1, 1], init="zeros")
+    >>> mlpcore.RMSprop(0.5, beta2=0.75).step(net, [100.0, -0.01])
+    >>> net.parameters.round(3)
+    array([-1.,  1.], dtype=float32)
+    """
+
+    __slots__ = ()
+    _hyperparameters = (
+        "learning_rate",
+        "beta2",
+        "epsilon",
+        "weight_decay",
+        "momentum",
+        "l1",
+        "clip_norm",
+    )
+
+    def __init__(
+        self,
+        learning_rate: float = 0.01,
+        beta2: float = 0.99,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        *,
+        l1: float = 0.0,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__("rmsprop")
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.l1 = l1
+        self.clip_norm = clip_norm
+        _KERNEL["beta2"].__set__(self, check_in_range(beta2, "beta2", 0.0, 1.0))
+        epsilon = check_in_range(epsilon, "epsilon", 0.0, include_low=False)
+        _KERNEL["epsilon"].__set__(self, epsilon)
+        _KERNEL["momentum"].__set__(self, check_momentum(momentum, False)[0])
 
 
 def _remade(

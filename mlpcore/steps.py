@@ -40,7 +40,7 @@ def backward(
         loss = as_loss(net, loss_or_cotangent)
         target = as_targets(net, y, trace.n_samples, loss, trace.single)
         weight = as_sample_weight(net, sample_weight, trace.n_samples)
-        _backward_from_loss(net, trace.records, loss, target, weight, flat, inputs, n_threads)
+        backward_from_loss(net, trace.records, loss, target, weight, flat, inputs, n_threads)
     else:
         cotangent = as_cotangent(net, loss_or_cotangent, trace.n_samples, trace.single)
         net._backward_records(
@@ -64,26 +64,31 @@ def value_and_gradients(
     if flat is None:
         return loss._evaluate(net.forward(x, n_threads=n_threads), target, weight, None)
     records = forward_records(net, x, n_threads)
-    return _backward_from_loss(net, records, loss, target, weight, flat, inputs, n_threads)
+    return backward_from_loss(net, records, loss, target, weight, flat, inputs, n_threads)
 
 
 def update(
     net: MLP,
     batch: Batch,
-    loss: Loss | CallableLoss,
+    loss: CallableLoss,
     optimizer: _core.OptimizerKernel,
     n_threads: int,
+    dropout: _core.Dropout | None = None,
+    position: _core.EpochPosition | None = None,
+    share: float = 1.0,
 ) -> tuple[int, float]:
-    """One update; gives back the core's status and the loss before it."""
-    x, target, weight = batch
-    if isinstance(loss, Loss):
-        return net._train_step(x, target, weight, loss, optimizer, n_threads)
+    """One update by a loss that is a Python function; the core's status and the loss before it.
+
+    `position` moves on together with the parameters, and its loss by a `share` of the batch's.
+    """
     flat = np.empty_like(net.parameters)
-    value = value_and_gradients(net, batch, loss, flat, None, n_threads)
+    x, target, weight = batch
+    records = forward_records(net, x, n_threads, dropout, optimizer.n_steps)
+    value = backward_from_loss(net, records, loss, target, weight, flat, None, n_threads)
     if not (np.isfinite(value) and np.isfinite(flat).all()):
         return _core.NOT_FINITE, value
     try:
-        optimizer._apply(net, flat, n_threads)
+        optimizer._apply(net, flat, n_threads, position, value * share)
     except FloatingPointError:
         return _core.NOT_FINITE, value
     return _core.OK, value
@@ -95,9 +100,14 @@ def train_step(
     loss: Loss | CallableLoss,
     optimizer: _core.OptimizerKernel,
     n_threads: int,
+    dropout: _core.Dropout | None = None,
 ) -> float:
     """One update; gives back the loss before it, and raises where it is not made."""
-    status, value = update(net, batch, loss, optimizer, n_threads)
+    x, target, weight = batch
+    if not isinstance(loss, Loss):
+        status, value = update(net, batch, loss, optimizer, n_threads, dropout)
+    else:
+        status, value = net._train_step(x, target, weight, loss, optimizer, n_threads, dropout)
     if status == _core.NOT_FINITE:
         raise FloatingPointError(
             f"the loss ({value}), a gradient or the update is not finite; the parameters were not "
@@ -114,31 +124,40 @@ def train_epoch(
     loss: Loss | CallableLoss,
     optimizer: _core.OptimizerKernel,
     n_threads: int,
-) -> tuple[int, float, int]:
-    """Updates from mini-batches until every row was used, in this order.
+    learning_rates: Array | None,
+    position: _core.EpochPosition,
+    dropout: _core.Dropout | None,
+) -> int:
+    """Updates from mini-batches until every row was used, in this order; the core's status.
 
-    Gives back the core's status, the mean loss of the rows, and how many updates were made.
+    `position` tells where to begin, and afterwards how far it is. `learning_rates` has one for each
+    step of the epoch; None leaves the optimizer's.
     """
     x, target, weight = data
     if isinstance(loss, Loss):
-        return net._train_epoch(x, target, weight, order, batch_size, loss, optimizer, n_threads)
-    n_samples = len(x)
-    total = 0.0
-    n_steps = 0
-    for start in range(0, n_samples, batch_size):
+        return net._train_epoch(
+            *(x, target, weight, order, batch_size, loss, optimizer, n_threads),
+            learning_rates,
+            position,
+            dropout,
+        )[0]
+    n_samples = len(x if order is None else order)
+    for start in range(position.n_steps * batch_size, n_samples, batch_size):
         chosen: Any = slice(start, start + batch_size)
         if order is not None:
             chosen = order[chosen]
+        if learning_rates is not None:
+            optimizer._schedule(learning_rates[position.n_steps])
         batch = Batch(x[chosen], target[chosen], None if weight is None else weight[chosen])
-        status, value = update(net, batch, loss, optimizer, n_threads)
+        status, _ = update(
+            net, batch, loss, optimizer, n_threads, dropout, position, len(batch.x) / n_samples
+        )
         if status == _core.NOT_FINITE:
-            return status, total, n_steps
-        total += value * (len(batch.x) / n_samples)
-        n_steps += 1
-    return _core.OK, total, n_steps
+            return status
+    return _core.OK
 
 
-def _backward_from_loss(
+def backward_from_loss(
     net: MLP,
     records: Records,
     loss: Loss | CallableLoss,
@@ -148,6 +167,7 @@ def _backward_from_loss(
     inputs: Array | None,
     n_threads: int,
 ) -> float:
+    """The loss of records; its gradients are written to `flat` and `inputs`, if given."""
     if isinstance(loss, Loss):
         return net._backward_records(
             *records, None, loss, target, weight, flat, inputs, None, None, n_threads

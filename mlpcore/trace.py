@@ -15,7 +15,7 @@ from .topology import layer_views
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from ._core import Array
+    from ._core import Array, Dropout
     from .mlp import MLP
 
 
@@ -236,8 +236,13 @@ def trace(net: MLP, x: ArrayLike) -> Trace:
     return Trace(net, forward_records(net, rows, default_n_threads()), single)
 
 
-def forward_records(net: MLP, rows: Array, n_threads: int) -> Records:
-    """What a forward pass of a batch leaves behind; `rows` is kept as it is."""
+def forward_records(
+    net: MLP, rows: Array, n_threads: int, dropout: Dropout | None = None, step: int = 0
+) -> Records:
+    """What a forward pass of a batch leaves behind; `rows` is kept as it is.
+
+    With `dropout`, outputs and activation derivatives are those of the training step `step`.
+    """
     shapes = [(rows.shape[0], n_outputs) for n_outputs in net.sizes[1:]]
     pre_activations = [np.empty(shape, net.dtype) for shape in shapes]
     outputs = [np.empty(shape, net.dtype) for shape in shapes]
@@ -246,7 +251,7 @@ def forward_records(net: MLP, rows: Array, n_threads: int) -> Records:
         for activation, shape in zip(net.activations, shapes, strict=True)
     ]
     records = Records(net.parameters.copy(), rows, pre_activations, outputs, activation_derivatives)
-    net._forward_records(*records, n_threads)
+    net._forward_records(*records, n_threads, dropout, step)
     return records
 
 

@@ -4,30 +4,25 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _core
-from ._checks import as_n_threads, check_bool, check_positive_int, check_seed, received
-from ._validation import Batch, as_batch, as_network, as_optimizer, check_finite
-from .callbacks import BestEpoch, Callback, EarlyStopping, EpochState
+from ._checks import as_n_threads, check_bool, check_positive_int, received
+from ._validation import as_batch
+from .callbacks import Callback, EarlyStopping, EpochState
 from .history import History
-from .loss_base import check_targets
-from .losses import as_loss
 from .progress import progress_bar
-from .steps import train_epoch, train_step, value_and_gradients
+from .steps import train_step
+from .training import Training
 
 if TYPE_CHECKING:
-    from .losses import CallableLoss, Loss
-    from .mlp import MLP, LossLike
-    from .optimizers import Optimizer
+    from .metrics import Metric
 
 
-class Trainer:
+class Trainer(Training):
     """A net, a loss and an optimizer, with everything that training has to remember.
 
     Parameters
@@ -40,6 +35,13 @@ class Trainer:
         Such as ``mlpcore.Adam()``; its state goes on from call to call.
     batch_size : int, default 32
         Rows of a mini-batch. The last one of an epoch may be smaller, and is used.
+    schedule : Schedule or callable, optional
+        How the learning rate changes, one of `mlpcore.schedules` or ``f(epoch) -> learning_rate``.
+    dropout : float or sequence of float, default 0
+        Which share of a hidden layer's outputs a step leaves out, in [0, 1); the others are divided
+        by 1 - share [1]_. A number is that of every hidden layer, a sequence has one for each.
+        Which outputs these are is drawn anew for each step, layer, row and unit, from the seed.
+        Only training steps leave out anything: validation and ``net(x)`` do not.
     shuffle : bool, default True
         Whether each epoch takes the rows in a new order.
     seed : int, optional
@@ -56,13 +58,19 @@ class Trainer:
         Epochs completed so far.
     batch_size : int
         It may be set at any time; an epoch that runs keeps the one it began with.
-    net, loss, optimizer, shuffle, seed, n_threads
+    net, loss, optimizer, schedule, dropout, shuffle, seed, n_threads
         As given, and read-only; the loss as this net computes it, the seed that was drawn.
 
     Raises
     ------
     ValueError, TypeError
         If an argument is out of its range or of a wrong kind.
+
+    References
+    ----------
+    .. [1] N. Srivastava, G. Hinton, A. Krizhevsky, I. Sutskever, R. Salakhutdinov, "Dropout: a
+       simple way to prevent neural networks from overfitting", JMLR 15 (2014), in the inverted form
+       of its section 10.
 
     Notes
     -----
@@ -80,80 +88,6 @@ class Trainer:
     >>> history[-1]["epoch"], history[-1]["loss"] < 0.01
     (50, True)
     """
-
-    def __init__(
-        self,
-        net: MLP,
-        loss: LossLike,
-        optimizer: Optimizer,
-        batch_size: int = 32,
-        *,
-        shuffle: bool = True,
-        seed: int | None = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self._net = as_network(net)
-        self._loss = as_loss(net, loss)
-        as_optimizer(optimizer)
-        self._optimizer = optimizer
-        self.batch_size = batch_size
-        self._shuffle = check_bool(shuffle, "shuffle")
-        checked_seed = check_seed(seed)
-        self._seed = int.from_bytes(os.urandom(8)) if checked_seed is None else checked_seed
-        as_n_threads(n_threads)
-        self._n_threads = n_threads
-        self._history = History()
-        # Not the length of the history, which is the caller's to change.
-        self._n_epochs = 0
-
-    @property
-    def net(self) -> MLP:
-        """The net that is trained."""
-        return self._net
-
-    @property
-    def loss(self) -> Loss | CallableLoss:
-        """The loss, as the net computes it."""
-        return self._loss
-
-    @property
-    def optimizer(self) -> Optimizer:
-        """The optimizer, with its state."""
-        return self._optimizer
-
-    @property
-    def batch_size(self) -> int:
-        """Rows of a mini-batch."""
-        return self._batch_size
-
-    @batch_size.setter
-    def batch_size(self, value: int) -> None:
-        self._batch_size = check_positive_int(value, "batch_size")
-
-    @property
-    def shuffle(self) -> bool:
-        """Whether each epoch takes the rows in a new order."""
-        return self._shuffle
-
-    @property
-    def seed(self) -> int:
-        """Where the order of the rows comes from."""
-        return self._seed
-
-    @property
-    def n_threads(self) -> int | None:
-        """Threads at work; None takes `mlpcore.get_n_threads()`."""
-        return self._n_threads
-
-    @property
-    def history(self) -> History:
-        """One row for each epoch so far."""
-        return self._history
-
-    @property
-    def n_epochs(self) -> int:
-        """Epochs completed so far."""
-        return self._n_epochs
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """One update from one batch, as `MLP.train_step`.
@@ -188,34 +122,43 @@ class Trainer:
         9.0
         """
         batch, _ = as_batch(self.net, x, y, sample_weight, self.loss)
-        return train_step(self.net, batch, self.loss, self.optimizer, as_n_threads(self.n_threads))
+        n_threads = as_n_threads(self.n_threads)
+        dropout = self._drawn_dropout()
+        return train_step(self.net, batch, self.loss, self.optimizer, n_threads, dropout)
 
     def fit(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: ArrayLike | Iterable[Any] | Callable[[], Iterable[Any]],
+        y: ArrayLike | None = None,
         *,
         epochs: int,
-        validation: tuple[ArrayLike, ArrayLike] | None = None,
+        validation: tuple[ArrayLike, ArrayLike] | float | None = None,
+        metrics: Iterable[str | Metric] | Mapping[str, Metric] = (),
         early_stopping: EarlyStopping | None = None,
         callbacks: Iterable[Callback] = (),
         progress: bool | None = False,
         sample_weight: ArrayLike | None = None,
+        block_rows: int | None = None,
     ) -> History:
         """Train for a number of epochs, or until something says stop.
 
         Parameters
         ----------
-        x : array_like of shape (N, D)
-            Rows to learn from, N >= 1.
-        y : array_like of shape (N, K), or (N,)
+        x : array_like of shape (N, D), or iterable of batches
+            Rows to learn from, N >= 1. Without `y`: an iterable of ``(x, y)`` or
+            ``(x, y, sample_weight)``, or a function that returns a new one for each epoch.
+        y : array_like of shape (N, K), or (N,), optional
             Targets, as for `MLP.train_step`.
         epochs : int
             How often every row is used.
-        validation : tuple of (x, y), optional
-            Rows that are not learnt from; their loss goes into the history after each epoch.
+        validation : tuple of (x, y), or float, optional
+            Rows that are not learnt from; their loss goes into the history after each epoch. A
+            number in (0, 1) holds that share of the rows out; which ones depends on the seed.
+        metrics : iterable of str or callable, or mapping of str to callable, optional
+            Figures of the validation rows: ``"accuracy"``, ``"r2"``, a loss's name, or functions
+            ``f(y_hat, y) -> float``. Their key in the history begins with ``validation_``.
         early_stopping : EarlyStopping, optional
-            Stops when a loss no longer gets smaller.
+            Stops when a figure no longer gets better.
         callbacks : iterable of callable
             Each is called with an `EpochState` after every epoch; returning True stops. What one
             raises ends training and comes out of `fit`.
@@ -223,7 +166,10 @@ class Trainer:
             Whether to show a bar on standard error (tqdm's, if it is installed); None shows it on a
             terminal alone.
         sample_weight : array_like of shape (N,), optional
-            A weight of 2 equals the row given twice.
+            How much each row counts: a mini-batch's loss is divided by the sum of its weights.
+        block_rows : int, optional
+            Rows that are in memory at a time, see below. None takes all of an array at once, and of
+            a `numpy.memmap` as many as fit 16 MiB.
 
         Returns
         -------
@@ -233,15 +179,15 @@ class Trainer:
         Raises
         ------
         FloatingPointError
-            If the loss, a gradient or an update is no longer finite. The message names epoch and
-            step, and the net has the parameters before that step.
+            If the loss, a gradient or an update is no longer finite. The message names epoch, step
+            and layer, and the net has the parameters before that step.
         KeyboardInterrupt
             After Ctrl-C, once the running update is complete. The epoch that it cuts short is not
-            counted.
+            counted; the next `fit` of as many rows goes on where it was cut.
         ValueError, TypeError
             If an argument does not fit, `x`, `y` or `sample_weight` is not finite, or a target is
             not in the range of the loss: [0, 1] for ``bce`` and ``bce_with_logits``, 0 and above
-            for ``cross_entropy`` and ``poisson``.
+            for ``cross_entropy`` and ``poisson``. In blocks this turns out when a block is read.
 
         Notes
         -----
@@ -249,10 +195,22 @@ class Trainer:
         the rows. Each of them is from before its own update, so that it is not the loss of the
         parameters that the epoch ends with; the validation loss is.
 
-        However `fit` ends, the next call goes on from there: the net, the optimizer and `history`
+        *Sample weights.* If a mini-batch is all rows, a row of weight k is the row given k times,
+        to rounding. In smaller ones it is so in the mean over all orders, and not for one of them:
+        k copies of a row fall into several mini-batches, a weight into one. A mini-batch whose
+        weights are all 0 changes nothing but the optimizer's moments. Validation has no weights.
+
+        *However it ends*, the next call goes on from there: the net, the optimizer and `history`
         are those after the last update. Only `EarlyStopping` with ``restore_best=True`` takes the
-        net alone back to its best epoch; the optimizer's state and `history` stay those of the
-        last one.
+        net alone back to its best epoch; a next `fit` takes up the latest parameters again, unless
+        the net was changed in between, and goes on counting if its rule is the same.
+
+        *Larger than memory.* Blocks are taken in an order of their own and shuffled one by one; the
+        next is read by a thread while the present one is learnt. Two are in memory at a time: at
+        most four times their bytes in the net's dtype where they have to be converted, else twice.
+        A mini-batch does not reach over the end of a block. Arrays in memory and on disk
+        have the same bits with the same `block_rows`. Batches of an iterable are blocks, in the
+        order in which they come.
 
         Examples
         --------
@@ -263,102 +221,138 @@ class Trainer:
         >>> history = trainer.fit(x, y, epochs=3, callbacks=[lambda state: state.epoch == 2])
         >>> [row["epoch"] for row in history]
         [1, 2]
+
+        Batches from a function, which is called once for each epoch:
+
+        >>> def batches():
+        ...     for first in (0, 2):
+        ...         yield x[first : first + 2], y[first : first + 2]
+        >>> trainer.fit(batches, epochs=1)[-1]["epoch"]
+        3
         """
+        # Loaded here: a step needs none of them.
+        from .held_out import as_held_out, held_out_rows
+        from .metrics import as_metrics
+        from .sources import as_source
+
         check_positive_int(epochs, "epochs")
-        data = self._as_data(x, y, sample_weight)
-        held_out = self._as_validation(validation)
-        best = self._as_best_epoch(early_stopping, held_out)
+        chosen_metrics = as_metrics(metrics, self.net, self.loss)
+        share = held_out_rows(validation, x, y, self.seed)
+        source = as_source(
+            self.net,
+            self.loss,
+            x,
+            y,
+            sample_weight,
+            epochs=epochs,
+            block_rows=block_rows,
+            held_out=share,
+        )
+        held_out = as_held_out(self.net, self.loss, validation, share, x, y, chosen_metrics)
+        self._check_watched(early_stopping, source, held_out)
         callbacks = _as_callbacks(callbacks)
         if progress is not None:
             check_bool(progress, "progress")
+        self._rates.begin(self.optimizer, epochs)
+        self._take_up(early_stopping)
         with progress_bar(epochs, progress) as bar:
             for _ in range(epochs):
-                row = self._epoch(data)
-                if held_out is not None:
-                    row["validation_loss"] = self._validation_loss(held_out)
-                # Before a callback can touch the parameters: the loss is that of the ones here now.
-                stop = best is not None and best.patience_is_over(row)
+                if self._has_to_stop():  # Ctrl-C came before that
+                    break
+                row = self._epoch(source, held_out)
+                stop = self._has_to_stop()
                 state = EpochState(self.n_epochs, row, self.net, self.optimizer, self)
                 for callback in callbacks:
                     stop |= _is_true(callback(state))
                 bar.epoch_done(row)
                 if stop:
                     break
-        if best is not None:
-            best.restore()
+        self._restore_best()
         return self.history
 
-    # ---- one epoch -------------------------------------------------------------------------------
+    # ---- files -----------------------------------------------------------------------------------
 
-    def _epoch(self, data: Batch) -> dict[str, Any]:
-        """Use every row once, and return the history's new row."""
-        n_samples = len(data.x)
-        order = _core.permutation(self.seed, self.n_epochs, n_samples) if self.shuffle else None
-        start = time.perf_counter()
-        status, loss, n_steps = train_epoch(
-            self.net,
-            data,
-            order,
-            min(self.batch_size, n_samples),  # a larger one may not fit what the core counts with
-            self.loss,
-            self.optimizer,
-            as_n_threads(self.n_threads),
-        )
-        seconds = time.perf_counter() - start
-        if status == _core.NOT_FINITE:
-            raise FloatingPointError(
-                f"epoch {self.n_epochs + 1}, step {n_steps + 1}: the loss, a gradient or the "
-                "update is not finite; the net has the parameters from before this step. A lower "
-                "learning_rate, or standardised x and y, usually help"
-            )
-        self._n_epochs += 1
-        row = {"epoch": self.n_epochs, "loss": loss, "seconds": seconds}
-        self.history.append(row)
-        return row
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all that training depends on to a file, in full or not at all.
 
-    def _validation_loss(self, held_out: Batch) -> float:
-        n_threads = as_n_threads(self.n_threads)
-        return value_and_gradients(self.net, held_out, self.loss, None, None, n_threads)
+        Between two steps, at any time: the net, the optimizer with its moments, the place in the
+        epoch, the schedule, early stopping and the history. A trainer that `load` makes of it goes
+        on with the bits that this one would have gone on with, given the same data and arguments of
+        `fit`.
 
-    # ---- arguments -------------------------------------------------------------------------------
+        Parameters
+        ----------
+        path : str or path-like
+            A safetensors file; an existing one is replaced in one step, so that an interruption of
+            any kind leaves the old content or the new one. A process that is killed may leave a
+            temporary file beside it, whose name begins with a dot and ends in ``.tmp``.
 
-    def _as_data(self, x: Any, y: Any, sample_weight: Any) -> Batch:
-        data, _ = as_batch(self.net, x, y, sample_weight, self.loss)
-        if len(data.x) == 0:
-            raise ValueError("x: expected at least one row, got none")
-        check_finite(data.x, "x")
-        if data.target.dtype.kind == "f":  # what a callable loss takes may be anything
-            check_finite(data.target, "y")
-        check_targets(self.loss, data.target)
-        if data.target.dtype.kind == "i":
-            # Class indices were checked once, and the core follows them: a callback that changes
-            # the caller's array must not change these.
-            data = data._replace(target=data.target.copy())
-        return data
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        TypeError
+            If the loss, the optimizer or the schedule is of a class of your own, or the history has
+            something else than numbers and texts. A function as the loss or the schedule is not
+            written; `load` has to be given it again.
+        RuntimeError
+            If another thread trains at this moment.
 
-    def _as_validation(self, validation: Any) -> Batch | None:
-        if validation is None:
-            return None
-        if not isinstance(validation, tuple | list):
-            raise TypeError(f"validation: expected a tuple (x, y), got {received(validation)}")
-        if len(validation) != 2:
-            raise ValueError(f"validation: expected a tuple (x, y), got {len(validation)} entries")
-        try:
-            return self._as_data(validation[0], validation[1], None)
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"validation: {error}") from error
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import mlpcore
+        >>> x, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+        >>> trainer = mlpcore.Trainer(mlpcore.MLP([2, 8, 1]), "mse", mlpcore.Adam())
+        >>> history = trainer.fit(x, y, epochs=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "checkpoint.safetensors")
+        ...     trainer.save(path)
+        ...     again = mlpcore.Trainer.load(path)
+        >>> again.n_epochs, again.fit(x, y, epochs=1)[-1]["epoch"]
+        (2, 3)
+        >>> history = trainer.fit(x, y, epochs=1)
+        >>> trainer.net == again.net
+        True
+        """
+        from . import checkpoint
 
-    def _as_best_epoch(self, rule: Any, held_out: Batch | None) -> BestEpoch | None:
-        if rule is None:
-            return None
-        if not isinstance(rule, EarlyStopping):
-            raise TypeError(f"early_stopping: expected an EarlyStopping, got {received(rule)}")
-        if rule.monitor == "validation_loss" and held_out is None:
-            raise ValueError(
-                "early_stopping: expected validation=(x, y) with monitor='validation_loss', got "
-                "None; monitor='loss' watches the training loss"
-            )
-        return BestEpoch(rule, self.net)
+        checkpoint.save(self, path)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        loss: Callable[..., Any] | None = None,
+        schedule: Callable[[int], float] | None = None,
+    ) -> Self:
+        """Read a trainer that `save` has written. Nothing in the file is executed.
+
+        Parameters
+        ----------
+        path : str or path-like
+        loss : callable, optional
+            The loss, if it was a function.
+        schedule : callable, optional
+            The schedule, if it was a function.
+
+        Returns
+        -------
+        Trainer
+            With a net and an optimizer of its own.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it is damaged, of another version, or no such file; or if `loss` or `schedule` is
+            missing or one too many.
+        """
+        from . import checkpoint
+
+        return checkpoint.load(cls, path, loss, schedule)
 
 
 def _as_callbacks(callbacks: Any) -> list[Callback]:

@@ -15,6 +15,8 @@
  *     element j in lane j % 16, lanes added pairwise: l + l + 8, then + 4, + 2, + 1;
  *   - the derivative queries sum over the outputs of a softmax in index order;
  *   - the loss adds rows in order, in double;
+ *   - a gradient's norm adds up pieces of MLP_UPDATE_PIECE reals in order, each of them the sum of
+ *     its squares in double in the same 16 lanes;
  *   - elementwise work has no order.
  * A caller may therefore split rows and columns of an output as it likes, and an inner dimension at
  * multiples of MLP_CHUNK by accumulating.
@@ -26,6 +28,10 @@
 
 #define MLP_CHUNK 512
 
+/* Reals of the flat vector that one task updates: some 20 us of work, against a few us to start and
+ * end a region. */
+#define MLP_UPDATE_PIECE ((size_t)1 << 16)
+
 /* One layer as the kernels see it. */
 typedef struct mlp_linear {
     size_t n_inputs, n_outputs;
@@ -34,6 +40,14 @@ typedef struct mlp_linear {
     const void *bias;   /* (n_outputs) or NULL */
     int watch;          /* linear_forward tells whether z is finite */
 } mlp_linear;
+
+/* Dropout of one layer in one step. */
+typedef struct mlp_drop {
+    uint64_t key; /* of the layer */
+    uint64_t step;
+    uint64_t threshold; /* a word below it, of 2^32, is a unit that is left out */
+    double scale;       /* of the others */
+} mlp_drop;
 
 typedef struct mlp_kernels {
     size_t real_bytes;
@@ -161,6 +175,20 @@ typedef struct mlp_kernels {
     int (*adam_step)(const mlp_optimizer *optimizer, double step_size, double root_correction,
                      int store, size_t n, void *parameters, const void *gradients,
                      void *first_moment, void *second_moment);
+    int (*rmsprop_step)(const mlp_optimizer *optimizer, int store, size_t n, void *parameters,
+                        const void *gradients, void *velocity, void *second_moment);
+
+    /* output, and derivative unless NULL, times 0 or drop->scale; rows of the batch from first_row
+     * on. */
+    void (*dropout)(const mlp_drop *drop, size_t first_row, size_t n_rows, size_t n_columns,
+                    void *output, void *derivative, size_t stride);
+
+    /* Sum of the squares of n reals. */
+    double (*sum_of_squares)(size_t n, const void *x);
+
+    /* gradients = scale gradients + l1 sign(parameters); sign(0) is 0. */
+    void (*adjust_gradient)(size_t n, double scale, double l1, const void *parameters,
+                            void *gradients);
 } mlp_kernels;
 
 /* The table for a dtype on the instruction set that is selected (cpu.h). */

@@ -100,18 +100,25 @@ typedef struct mlp_record {
     void *grad_pre_activation;   /* (N, n_outputs)  dl/dz */
 } mlp_record;
 
-typedef enum mlp_optimizer_kind { MLP_SGD = 0, MLP_ADAM, MLP_ADAMW } mlp_optimizer_kind;
+typedef enum mlp_optimizer_kind {
+    MLP_SGD = 0,
+    MLP_ADAM,
+    MLP_ADAMW,
+    MLP_RMSPROP
+} mlp_optimizer_kind;
 
 /* The moments (P,) are the caller's and start at zero; step counts the updates made so far. */
 typedef struct mlp_optimizer {
     mlp_optimizer_kind kind;
     double learning_rate;
     double weight_decay;
-    double momentum;              /* SGD */
+    double l1;                    /* of the weights, not of the biases; 0: none */
+    double clip_norm;             /* the longest gradient; 0: any length */
+    double momentum;              /* SGD, RMSprop */
     int nesterov;                 /* SGD */
-    double beta1, beta2, epsilon; /* Adam, AdamW */
-    void *first_moment;           /* SGD: the velocity, NULL without momentum */
-    void *second_moment;          /* Adam, AdamW */
+    double beta1, beta2, epsilon; /* Adam, AdamW; RMSprop without beta1 */
+    void *first_moment;           /* SGD, RMSprop: the velocity, NULL without momentum */
+    void *second_moment;          /* Adam, AdamW, RMSprop */
     int64_t step;
 } mlp_optimizer;
 
@@ -129,14 +136,24 @@ size_t mlp_network_n_parameters(const mlp_network *network);
 mlp_status mlp_workspace_create(const mlp_network *network, mlp_workspace **workspace);
 void mlp_workspace_destroy(mlp_workspace *workspace);
 
+/* Dropout in a training step: the output of unit j of hidden layer l in row i of the batch is 0 with
+ * probability rates[l], else divided by 1 - rates[l]; which ones is a function of seed, step, l, i
+ * and j. */
+typedef struct mlp_dropout {
+    const double *rates; /* (n_layers - 1), each in [0, 1) */
+    uint64_t seed, step;
+} mlp_dropout;
+
 /* y (N, K) = net(x). y may not overlap x. */
 mlp_status mlp_forward(mlp_workspace *workspace, const void *parameters, size_t n_samples,
                        const void *x, void *y, size_t n_threads);
 
 /* Fills pre_activation, output and activation_derivative of records (n_layers,), where not NULL.
- * output must be kept for every layer. */
+ * output must be kept for every layer. With dropout, unless it is NULL, output and
+ * activation_derivative are those of a training step. */
 mlp_status mlp_forward_records(mlp_workspace *workspace, const void *parameters, size_t n_samples,
-                               const void *x, const mlp_record *records, size_t n_threads);
+                               const void *x, const mlp_dropout *dropout, const mlp_record *records,
+                               size_t n_threads);
 
 /*
  * From records that mlp_forward_records filled whole: gradients (P,) = dl/dparameters, grad_x
@@ -192,38 +209,57 @@ mlp_status mlp_per_sample_gradients(mlp_workspace *workspace, const void *parame
                                     const mlp_batch *batch, const mlp_loss *loss, void *gradients,
                                     double *norms, size_t n_threads);
 
-/* One update from given gradients. MLP_NOT_FINITE: it would leave a parameter or a moment that is
- * not finite; nothing was written. */
+/* What an update is made of, in place: gradients (P,) longer than clip_norm are scaled to it, then l1
+ * times the sign of each weight is added. Nothing, without either. MLP_NOT_FINITE: the length is not,
+ * and the gradients are as they were. */
+mlp_status mlp_gradient_adjust(const mlp_network *network, const mlp_optimizer *optimizer,
+                               const void *parameters, void *gradients, size_t n_threads);
+
+/* One update from gradients as mlp_gradient_adjust leaves them. MLP_NOT_FINITE: it would leave a
+ * parameter or a moment that is not finite; nothing was written. */
 mlp_status mlp_optimizer_step(mlp_dtype dtype, mlp_optimizer *optimizer, size_t n_parameters,
                               void *parameters, const void *gradients, size_t n_threads);
 
-/* Forward, loss, backward and update of one batch. *value is the loss before the update, written
- * with MLP_NOT_FINITE too. */
+/* Forward, loss, backward and update of one batch, with dropout unless it is NULL. *value is the
+ * loss before the update, written with MLP_NOT_FINITE too. */
 mlp_status mlp_train_step(mlp_workspace *workspace, void *parameters, const mlp_batch *batch,
-                          const mlp_loss *loss, mlp_optimizer *optimizer, double *value,
-                          size_t n_threads);
+                          const mlp_loss *loss, const mlp_dropout *dropout,
+                          mlp_optimizer *optimizer, double *value, size_t n_threads);
 
 /* Asked between two steps about every 10 ms, never after the last one; anything but 0 stops the
  * epoch. It may use any other workspace. */
 typedef int (*mlp_poll)(void *context);
 
 typedef struct mlp_epoch {
-    const int64_t *order; /* (N,) the rows as they are learnt; NULL: as they lie */
-    size_t batch_size;    /* at least 1; the last batch may be smaller, and is used */
-    mlp_poll poll;        /* may be NULL */
+    const int64_t *order;         /* (N,) the rows as they are learnt; NULL: as they lie */
+    size_t batch_size;            /* at least 1; the last batch may be smaller, and is used */
+    const double *learning_rates; /* one for each step of the epoch; NULL: the optimizer's */
+    const mlp_dropout *dropout;   /* at the optimizer's step, whatever its own; NULL: none */
+    mlp_poll poll;                /* may be NULL */
     void *poll_context;
-    size_t n_steps;    /* out: updates made */
-    double loss_total; /* out: loss of each batch times its share of the rows, summed */
+    /* Both in and out: a call goes on with the epoch that an earlier one has begun. */
+    size_t n_steps;    /* updates made; their rows are passed over */
+    double loss_total; /* loss of each batch times its share of the rows, summed */
 } mlp_epoch;
 
-/* All rows of data once, in mini-batches. The two results are written for every status but
- * MLP_OUT_OF_MEMORY, and count the updates made before the one that failed. */
+/* All rows of data once, in mini-batches. The two results count the updates made before the one
+ * that failed. */
 mlp_status mlp_train_epoch(mlp_workspace *workspace, void *parameters, const mlp_batch *data,
                            const mlp_loss *loss, mlp_optimizer *optimizer, mlp_epoch *epoch,
                            size_t n_threads);
 
 /* order (n,) becomes a permutation of 0 .. n-1 that depends on (seed, epoch, n) alone. */
 void mlp_permutation(uint64_t seed, uint64_t epoch, size_t n, int64_t *order);
+
+/* A seed of its own for each purpose and index, from one seed; none of their streams is the order of
+ * an epoch, or that of another. */
+typedef enum mlp_key_purpose {
+    MLP_KEY_DROPOUT = 0, /* index: the layer */
+    MLP_KEY_BLOCKS,      /* the order of the blocks of rows */
+    MLP_KEY_ROWS,        /* index: the place of a block in the epoch */
+    MLP_KEY_HELD_OUT     /* the rows that are not learnt */
+} mlp_key_purpose;
+uint64_t mlp_random_key(uint64_t seed, mlp_key_purpose purpose, uint64_t index);
 
 /* The loss of bare predictions (N, K); gradient (N, K) = dl/dprediction or NULL. batch->x is not
  * looked at. */

@@ -58,6 +58,7 @@ typedef struct mlp_needs {
     int own_outputs;         /* outputs live here rather than with the caller */
     int own_gradients;       /* the gradient vector lives here */
     int gathers_class_index; /* of a gathered batch */
+    int drops_units;         /* the derivative of ReLU is no longer in its output */
 } mlp_needs;
 
 /* What one layer leaves behind of the rows of a block. */

@@ -7,9 +7,6 @@
 #include "optimizer.h"
 #include "parallel.h"
 
-/* Reals of one task: some 20 us of work, against a few us to start and end a region. */
-#define PIECE ((size_t)1 << 16)
-
 typedef struct update {
     const mlp_kernels *kernels;
     const mlp_optimizer *optimizer;
@@ -35,19 +32,24 @@ static double power(double base, int64_t exponent) {
 static void update_piece(void *context, size_t task_index, size_t worker_index) {
     update *u = context;
     const mlp_optimizer *optimizer = u->optimizer;
-    const size_t begin = task_index * PIECE;
+    const size_t begin = task_index * MLP_UPDATE_PIECE;
     const size_t n_left = u->n_parameters - begin;
-    const size_t n = n_left < PIECE ? n_left : PIECE;
+    const size_t n = n_left < MLP_UPDATE_PIECE ? n_left : MLP_UPDATE_PIECE;
     const size_t offset = begin * u->kernels->real_bytes;
     unsigned char *first = optimizer->first_moment, *second = optimizer->second_moment;
     (void)worker_index;
-    const int finite =
-        optimizer->kind == MLP_SGD
-            ? u->kernels->sgd_step(optimizer, u->store, n, u->parameters + offset,
-                                   u->gradients + offset, first == NULL ? NULL : first + offset)
-            : u->kernels->adam_step(optimizer, u->step_size, u->root_correction, u->store, n,
-                                    u->parameters + offset, u->gradients + offset, first + offset,
-                                    second + offset);
+    unsigned char *velocity = first == NULL ? NULL : first + offset;
+    unsigned char *parameters = u->parameters + offset;
+    const unsigned char *gradients = u->gradients + offset;
+    int finite;
+    if (optimizer->kind == MLP_SGD)
+        finite = u->kernels->sgd_step(optimizer, u->store, n, parameters, gradients, velocity);
+    else if (optimizer->kind == MLP_RMSPROP)
+        finite = u->kernels->rmsprop_step(optimizer, u->store, n, parameters, gradients, velocity,
+                                          second + offset);
+    else
+        finite = u->kernels->adam_step(optimizer, u->step_size, u->root_correction, u->store, n,
+                                       parameters, gradients, first + offset, second + offset);
     if (!finite) atomic_store_explicit(&u->not_finite, 1, memory_order_relaxed);
 }
 
@@ -55,10 +57,11 @@ mlp_status mlp_optimizer_update(const mlp_kernels *kernels, mlp_optimizer *optim
                                 size_t n_parameters, void *parameters, const void *gradients,
                                 size_t n_threads) {
     const int64_t step = optimizer->step + 1;
-    const size_t n_pieces = (n_parameters + PIECE - 1) / PIECE;
+    const size_t n_pieces = (n_parameters + MLP_UPDATE_PIECE - 1) / MLP_UPDATE_PIECE;
     MLP_ASSERT(step >= 1);
-    MLP_ASSERT(optimizer->kind == MLP_SGD ||
-               (optimizer->first_moment != NULL && optimizer->second_moment != NULL));
+    MLP_ASSERT(optimizer->kind == MLP_SGD || optimizer->second_moment != NULL);
+    MLP_ASSERT((optimizer->kind != MLP_ADAM && optimizer->kind != MLP_ADAMW) ||
+               optimizer->first_moment != NULL);
     update u = {
         .kernels = kernels,
         .optimizer = optimizer,
@@ -66,7 +69,7 @@ mlp_status mlp_optimizer_update(const mlp_kernels *kernels, mlp_optimizer *optim
         .parameters = parameters,
         .gradients = gradients,
     };
-    if (optimizer->kind != MLP_SGD) {
+    if (optimizer->kind == MLP_ADAM || optimizer->kind == MLP_ADAMW) {
         u.step_size = optimizer->learning_rate / (1.0 - power(optimizer->beta1, step));
         u.root_correction = 1.0 / sqrt(1.0 - power(optimizer->beta2, step));
     }

@@ -15,7 +15,9 @@ typedef struct row_region {
     mlp_batch block; /* the rows of the running block */
     size_t strip_rows;
     int forward, backward;
-    const void *x; /* of the block, block.x or the spread copy of it */
+    const mlp_dropout *dropout; /* NULL: none */
+    size_t first_row;           /* of the block, in the batch */
+    const void *x;              /* of the block, block.x or the spread copy of it */
     size_t x_stride;
     const void *cotangent; /* (n_rows, K) of the block, or NULL */
     const mlp_loss *loss;  /* what is really computed; NULL: none */
@@ -65,6 +67,24 @@ static void multiply_rows(const mlp_kernels *kernels, const mlp_layer_rows *laye
                           mlp_at(kernels, layer->grad_pre_activation, row * layer->grad_stride));
 }
 
+static void drop_units(const row_region *region, size_t l, size_t first, size_t n_rows) {
+    const mlp_workspace *w = region->workspace;
+    const mlp_layer_rows *layer = &w->layers[l];
+    const double rate = region->dropout->rates[l];
+    if (rate == 0.0) return;
+    const mlp_drop drop = {
+        .key = mlp_random_key(region->dropout->seed, MLP_KEY_DROPOUT, l),
+        .step = region->dropout->step,
+        .threshold = (uint64_t)(rate * 0x1p32 + 0.5),
+        .scale = 1.0 / (1.0 - rate),
+    };
+    const size_t from = first * layer->stride;
+    w->needs.kernels->dropout(
+        &drop, region->first_row + first, n_rows, w->network->layers[l].n_outputs,
+        mlp_at(w->needs.kernels, layer->output, from),
+        mlp_at(w->needs.kernels, layer->activation_derivative, from), layer->stride);
+}
+
 static void row_task(void *context, size_t task, size_t worker) {
     row_region *region = context;
     mlp_workspace *w = region->workspace;
@@ -91,6 +111,7 @@ static void row_task(void *context, size_t task, size_t worker) {
                 &w->linears[l], n_rows, input, input_stride,
                 mlp_at(kernels, layers[l].pre_activation, from), output,
                 mlp_at(kernels, layers[l].activation_derivative, from), layers[l].stride, scratch);
+            if (region->dropout != NULL && l + 1 < n_layers) drop_units(region, l, first, n_rows);
             input = output;
             input_stride = layers[l].stride;
         }
@@ -275,6 +296,7 @@ mlp_status mlp_pass_prepare(mlp_workspace *w, const mlp_pass *pass, size_t n_thr
             pass->gathered_rows == 0 && mlp_spreads(kernels, block_rows, net->layers[0].n_inputs),
         .goes_back = goes_back(pass),
         .own_outputs = pass->records == NULL,
+        .drops_units = pass->dropout != NULL,
         .own_gradients = pass->own_gradients,
         .gathers_class_index = pass->batch->class_index != NULL,
     };
@@ -290,7 +312,10 @@ int mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters,
     const size_t x_stride = pass->gathered_rows > 0 ? mlp_pitch(kernels, n_inputs) : n_inputs;
     void *gradients = pass->own_gradients ? w->gradients : pass->gradients;
     mlp_loss fused;
-    row_region rows = {.workspace = w, .forward = pass->forward, .backward = goes_back(pass)};
+    row_region rows = {.workspace = w,
+                       .forward = pass->forward,
+                       .backward = goes_back(pass),
+                       .dropout = pass->dropout};
     if (pass->loss != NULL) {
         fused = *pass->loss;
         fused.kind = mlp_loss_fuse(fused.kind, last->activation, &rows.on_pre_activation);
@@ -309,6 +334,7 @@ int mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters,
         rows.x_stride = w->needs.spreads_x ? mlp_pitch(kernels, n_inputs) : x_stride;
         rows.cotangent = mlp_const_at(kernels, pass->cotangent, first * last->n_outputs);
         rows.row_values = w->row_values + first;
+        rows.first_row = first;
         rows.grad_x = mlp_at(kernels, pass->grad_x, first * n_inputs);
         rows.strip_rows =
             mlp_strip_rows(net, kernels, n_inputs + 3 * net->total_width, n_rows, n_threads);
@@ -340,9 +366,10 @@ int mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters,
 }
 
 mlp_status mlp_forward_records(mlp_workspace *w, const void *parameters, size_t n_samples,
-                               const void *x, const mlp_record *records, size_t n_threads) {
+                               const void *x, const mlp_dropout *dropout, const mlp_record *records,
+                               size_t n_threads) {
     const mlp_batch batch = {.n_samples = n_samples, .x = x};
-    const mlp_pass pass = {.batch = &batch, .records = records, .forward = 1};
+    const mlp_pass pass = {.batch = &batch, .records = records, .forward = 1, .dropout = dropout};
     const mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
     if (status == MLP_OK) mlp_pass_run(w, &pass, parameters, NULL);
     return status;

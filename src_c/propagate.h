@@ -6,13 +6,14 @@
 #include "network.h"
 
 typedef struct mlp_pass {
-    const mlp_batch *batch;    /* x; targets too when there is a loss */
-    const mlp_record *records; /* the caller's, whole batch; NULL: the workspace's, by blocks */
-    int forward;               /* the records have yet to be filled */
-    const mlp_loss *loss;      /* NULL: none */
-    const void *cotangent;     /* (N, K) dl/dy_hat, instead of a loss; may be NULL */
-    int own_gradients;         /* gradients go to workspace->gradients */
-    void *gradients;           /* (P,); NULL without own_gradients: no backward */
+    const mlp_batch *batch;     /* x; targets too when there is a loss */
+    const mlp_record *records;  /* the caller's, whole batch; NULL: the workspace's, by blocks */
+    int forward;                /* the records have yet to be filled */
+    const mlp_loss *loss;       /* NULL: none */
+    const mlp_dropout *dropout; /* NULL: none */
+    const void *cotangent;      /* (N, K) dl/dy_hat, instead of a loss; may be NULL */
+    int own_gradients;          /* gradients go to workspace->gradients */
+    void *gradients;            /* (P,); NULL without own_gradients: no backward */
     /* Plain SGD, with own_gradients: these parameters (P,) are updated, and the workspace's
      * gradients become what they were. NULL: no update. */
     const mlp_optimizer *update;

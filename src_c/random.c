@@ -1,34 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * random.c - the order in which an epoch visits the rows.
- *
- * Numbers come from Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as
- * easy as 1, 2, 3", SC 2011): a number is a function of a key and a counter, so that an epoch's
- * order needs no state from the epochs before it. Integers alone, hence the same on every platform.
- */
+/* random.c - the order in which an epoch visits the rows, and keys for what else is drawn. */
+#include "random.h"
+
 #include "mlpcore.h"
-
-/* The paper's constants. The increments of the key are the fractions of the golden ratio and of
- * sqrt(3), times 2^32. */
-#define PHILOX_MULTIPLIER_0 0xD2511F53u
-#define PHILOX_MULTIPLIER_1 0xCD9E8D57u
-#define PHILOX_KEY_0        0x9E3779B9u
-#define PHILOX_KEY_1        0xBB67AE85u
-#define PHILOX_ROUNDS       10
-
-static void philox(uint32_t word[4], uint64_t key) {
-    uint32_t key_0 = (uint32_t)key, key_1 = (uint32_t)(key >> 32);
-    for (int round = 0; round < PHILOX_ROUNDS; round++) {
-        const uint64_t product_0 = (uint64_t)PHILOX_MULTIPLIER_0 * word[0];
-        const uint64_t product_1 = (uint64_t)PHILOX_MULTIPLIER_1 * word[2];
-        word[0] = (uint32_t)(product_1 >> 32) ^ word[1] ^ key_0;
-        word[1] = (uint32_t)product_1;
-        word[2] = (uint32_t)(product_0 >> 32) ^ word[3] ^ key_1;
-        word[3] = (uint32_t)product_0;
-        key_0 += PHILOX_KEY_0;
-        key_1 += PHILOX_KEY_1;
-    }
-}
 
 /* The numbers of one (seed, epoch), two for each value of the counter. */
 typedef struct stream {
@@ -42,7 +16,7 @@ static uint64_t next_number(stream *s) {
     if (!s->has_spare) return s->spare;
     uint32_t word[4] = {(uint32_t)s->counter, (uint32_t)(s->counter >> 32), (uint32_t)s->epoch,
                         (uint32_t)(s->epoch >> 32)};
-    philox(word, s->seed);
+    mlp_philox(word, s->seed);
     s->counter += 1;
     s->spare = (uint64_t)word[3] << 32 | word[2];
     return (uint64_t)word[1] << 32 | word[0];
@@ -82,4 +56,11 @@ void mlp_permutation(uint64_t seed, uint64_t epoch, size_t n, int64_t *order) {
         order[drawn] = order[n_left - 1];
         order[n_left - 1] = row;
     }
+}
+
+/* The upper half of the counter is that of an epoch which no training comes to. */
+uint64_t mlp_random_key(uint64_t seed, mlp_key_purpose purpose, uint64_t index) {
+    uint32_t word[4] = {(uint32_t)index, (uint32_t)(index >> 32), (uint32_t)purpose, UINT32_MAX};
+    mlp_philox(word, seed);
+    return (uint64_t)word[1] << 32 | word[0];
 }

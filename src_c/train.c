@@ -14,7 +14,10 @@
 
 /* Plain SGD is done while a gradient is in registers, and undone should anything not be finite. */
 static const mlp_optimizer *updated_in_passing(const mlp_optimizer *optimizer) {
-    return optimizer->kind == MLP_SGD && optimizer->first_moment == NULL ? optimizer : NULL;
+    return optimizer->kind == MLP_SGD && optimizer->first_moment == NULL &&
+                   !mlp_adjusts_gradient(optimizer)
+               ? optimizer
+               : NULL;
 }
 
 /* One update; the workspace is laid out for the pass. */
@@ -29,17 +32,23 @@ static mlp_status run_step(mlp_workspace *w, const mlp_pass *pass, void *paramet
     if (pass->update != NULL)
         memcpy(parameters, w->gradients, net->n_parameters * w->needs.kernels->real_bytes);
     if (!finite) return MLP_NOT_FINITE;
+    if (mlp_adjusts_gradient(optimizer)) {
+        const mlp_status status = mlp_gradient_adjust_by(
+            w->needs.kernels, net, optimizer, parameters, w->gradients, w->needs.n_threads);
+        if (status != MLP_OK) return status;
+    }
     return mlp_optimizer_update(w->needs.kernels, optimizer, net->n_parameters, parameters,
                                 w->gradients, w->needs.n_threads);
 }
 
 mlp_status mlp_train_step(mlp_workspace *w, void *parameters, const mlp_batch *batch,
-                          const mlp_loss *loss, mlp_optimizer *optimizer, double *value,
-                          size_t n_threads) {
+                          const mlp_loss *loss, const mlp_dropout *dropout,
+                          mlp_optimizer *optimizer, double *value, size_t n_threads) {
     const mlp_pass pass = {
         .batch = batch,
         .forward = 1,
         .loss = loss,
+        .dropout = dropout,
         .own_gradients = 1,
         .update = updated_in_passing(optimizer),
         .parameters = parameters,
@@ -107,14 +116,15 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
     const size_t n_samples = data->n_samples;
     const size_t batch_size = mlp_smaller(epoch->batch_size, n_samples);
     MLP_ASSERT(epoch->batch_size >= 1);
-    epoch->n_steps = 0;
-    epoch->loss_total = 0;
     if (n_samples == 0) return MLP_OK;
     mlp_batch batch = *data;
     batch.n_samples = batch_size;
+    mlp_dropout dropout = {0};
+    if (epoch->dropout != NULL) dropout = *epoch->dropout;
     const mlp_pass pass = {.batch = &batch,
                            .forward = 1,
                            .loss = loss,
+                           .dropout = epoch->dropout != NULL ? &dropout : NULL,
                            .own_gradients = 1,
                            .update = updated_in_passing(optimizer),
                            .parameters = parameters,
@@ -125,7 +135,7 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
     const size_t step_work =
         3 * net->n_weights * batch_size + net->n_parameters + MLP_STEP_OVERHEAD;
     size_t work = 0;
-    for (size_t first = 0; first < n_samples; first += batch_size) {
+    for (size_t first = epoch->n_steps * batch_size; first < n_samples; first += batch_size) {
         const size_t n = mlp_smaller(batch_size, n_samples - first);
         if (work >= MLP_POLL_WORK) {
             work = 0;
@@ -135,6 +145,9 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
                     ? gather(w, data, epoch->order + first, n)
                     : mlp_batch_rows(w->needs.kernels, data, first, n, net->layers[0].n_inputs,
                                      net->layers[net->n_layers - 1].n_outputs);
+        if (epoch->learning_rates != NULL)
+            optimizer->learning_rate = epoch->learning_rates[epoch->n_steps];
+        dropout.step = (uint64_t)optimizer->step;
         double value;
         status = run_step(w, &pass, parameters, optimizer, &value);
         if (status != MLP_OK) return status;

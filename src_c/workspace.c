@@ -81,7 +81,8 @@ static void lay_out_layers(mlp_workspace *w, const mlp_needs *needs, mlp_arena *
             rows.output = carve_rows(arena, kernels, n_rows, width);
             /* That of ReLU is in its output; after a softmax dl/dz has a kernel of its own. */
             const mlp_activation f = net->layers[l].activation;
-            if (needs->goes_back && f != MLP_SOFTMAX && (f != MLP_RELU || is_last))
+            if (needs->goes_back && f != MLP_SOFTMAX &&
+                (f != MLP_RELU || is_last || needs->drops_units))
                 rows.activation_derivative = carve_rows(arena, kernels, n_rows, width);
         }
         if (needs->goes_back) rows.grad_pre_activation = carve_rows(arena, kernels, n_rows, width);

@@ -8,6 +8,12 @@ import pytest
 from mlpcore import _core
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave out what takes minutes, unless it is asked for by its marker."""
+    if "soak" not in config.option.markexpr:
+        items[:] = [item for item in items if item.get_closest_marker("soak") is None]
+
+
 @pytest.fixture(autouse=True)
 def _restore_machine():
     isa, n_threads = _core.isa(), _core.default_n_threads()

@@ -160,8 +160,8 @@ static void call(workload *w) {
                                 w->grad_x, &value, 1));
         break;
     case TRAIN_STEP:
-        must(mlp_train_step(w->workspace, w->parameters, &w->batch, &w->loss, &w->optimizer, &value,
-                            1));
+        must(mlp_train_step(w->workspace, w->parameters, &w->batch, &w->loss, NULL, &w->optimizer,
+                            &value, 1));
         break;
     case EPOCH: {
         mlp_epoch epoch = {.batch_size = c->batch};

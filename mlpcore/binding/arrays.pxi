@@ -116,3 +116,10 @@ def permutation(uint64_t seed, uint64_t epoch, size_t n):
     cdef cnp.ndarray order = cnp.PyArray_EMPTY(1, &length, cnp.NPY_INT64, 0)
     mlp_permutation(seed, epoch, n, <int64_t *> cnp.PyArray_DATA(order))
     return order
+
+
+KEYS = {"blocks": MLP_KEY_BLOCKS, "rows": MLP_KEY_ROWS, "held_out": MLP_KEY_HELD_OUT}
+
+
+def random_key(uint64_t seed, str purpose not None, uint64_t index):
+    return mlp_random_key(seed, <mlp_key_purpose> <int> KEYS[purpose], index)

@@ -3,7 +3,7 @@
 
 cimport cython
 from cpython.mem cimport PyMem_Free
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 cimport numpy as cnp
 
@@ -209,7 +209,8 @@ cdef class Network(DifferentiableNetwork):
 
     def _forward_records(self, cnp.ndarray parameters not None, cnp.ndarray x not None,
                          list pre_activations not None, list outputs not None,
-                         list activation_derivatives not None, size_t n_threads):
+                         list activation_derivatives not None, size_t n_threads,
+                         Dropout dropout=None, uint64_t step=0):
         self.ready()
         cdef mlp_record *records = make_records(
             self.n_layers, pre_activations, outputs, activation_derivatives, None, None)
@@ -217,10 +218,17 @@ cdef class Network(DifferentiableNetwork):
         cdef void *p_parameters = data(parameters)
         cdef void *p_x = data(x)
         cdef size_t n = <size_t> x.shape[0]
+        cdef mlp_dropout drop
+        cdef const mlp_dropout *p_drop = NULL
         cdef mlp_status status = MLP_OUT_OF_MEMORY
+        if dropout is not None:
+            drop = dropout.c
+            drop.step = step
+            p_drop = &drop
         if workspace is not NULL:
             with nogil:
-                status = mlp_forward_records(workspace, p_parameters, n, p_x, records, n_threads)
+                status = mlp_forward_records(
+                    workspace, p_parameters, n, p_x, p_drop, records, n_threads)
         PyMem_Free(records)
         self.give(workspace)
         check(status)
@@ -263,15 +271,26 @@ cdef class Network(DifferentiableNetwork):
 
     def _train_step(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
                     LossKernel loss not None, OptimizerKernel optimizer not None,
-                    size_t n_threads):
+                    size_t n_threads, Dropout dropout=None):
         cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
         cdef double value = 0.0
-        cdef int status = self.run_train_step(&batch, &loss.c, optimizer, &value, n_threads)
+        cdef int status = self.run_train_step(
+            &batch, &loss.c, optimizer, &value, n_threads, dropout)
         return status, value
 
     def _train_epoch(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
                      order, size_t batch_size, LossKernel loss not None,
-                     OptimizerKernel optimizer not None, size_t n_threads):
+                     OptimizerKernel optimizer not None, size_t n_threads,
+                     learning_rates=None, EpochPosition position=None, Dropout dropout=None):
+        cdef size_t n = <size_t> (x if order is None else order).shape[0]
+        if position is None:
+            position = EpochPosition()
+        # From a file, perhaps: the core counts rows and rates with it.
+        n_steps = n // batch_size + (n % batch_size != 0)
+        if position.n_steps > n_steps or (
+                learning_rates is not None and len(learning_rates) != n_steps):
+            raise ValueError(
+                f"position: expected at most {n_steps} steps of {n} rows, got {position.n_steps}")
         # A signal that another thread received may stand unnoticed by the interpreter's own check
         # (CPython 3.11); short epochs never ask in C.
         PyErr_CheckSignals()
@@ -279,20 +298,29 @@ cdef class Network(DifferentiableNetwork):
         optimizer.begin(self)
         cdef list raised = []
         cdef mlp_workspace *workspace = self.take()
-        cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
+        # An order may leave rows out.
+        cdef mlp_batch batch = make_batch(x, target, sample_weight, n)
         cdef void *p_parameters = data(self._parameters)
         cdef mlp_epoch epoch
         cdef mlp_status status = MLP_OUT_OF_MEMORY
         epoch.order = <const int64_t *> data(order)
         epoch.batch_size = batch_size
+        epoch.learning_rates = <const double *> data(learning_rates)
+        epoch.dropout = NULL if dropout is None else &dropout.c
         epoch.poll = <mlp_poll> poll_signals
         epoch.poll_context = <void *> raised
+        epoch.n_steps = position.n_steps
+        epoch.loss_total = position.loss_total
         if workspace is not NULL:
             with nogil:
                 status = mlp_train_epoch(
                     workspace, p_parameters, &batch, &loss.c, &optimizer.c, &epoch, n_threads)
         self.give(workspace)
         optimizer.end()
+        if learning_rates is not None:
+            optimizer._scheduled_rate = optimizer.c.learning_rate
+        position.n_steps = epoch.n_steps
+        position.loss_total = epoch.loss_total
         check(status)
         if raised:
             raise raised[0]

@@ -2,6 +2,7 @@
 # The room of the network: its topology, parameters and scratch memory, and a trip into C with them.
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.stdint cimport uint64_t
 
 cimport numpy as cnp
 
@@ -128,20 +129,27 @@ cdef class NetworkHandle:
 
     cdef int run_train_step(self, const mlp_batch *batch, const mlp_loss *loss,
                             OptimizerKernel optimizer, double *value,
-                            size_t n_threads) except -1:
+                            size_t n_threads, Dropout dropout=None) except -1:
         self.ready()
         optimizer.begin(self)
         cdef mlp_workspace *workspace = self.take()
         cdef void *parameters = data(self._parameters)
         cdef mlp_status status
+        cdef mlp_dropout drop
+        cdef const mlp_dropout *p_drop = NULL
+        if dropout is not None:
+            drop = dropout.c
+            drop.step = <uint64_t> optimizer.c.step
+            p_drop = &drop
         if workspace is NULL:
             status = MLP_OUT_OF_MEMORY
         elif batch.n_samples * self.work_per_row < WORK_WORTH_THE_GIL:
-            status = mlp_train_step(workspace, parameters, batch, loss, &optimizer.c, value, 1)
+            status = mlp_train_step(
+                workspace, parameters, batch, loss, p_drop, &optimizer.c, value, 1)
         else:
             with nogil:
                 status = mlp_train_step(
-                    workspace, parameters, batch, loss, &optimizer.c, value, n_threads)
+                    workspace, parameters, batch, loss, p_drop, &optimizer.c, value, n_threads)
         self.give(workspace)
         optimizer.end()
         check(status)

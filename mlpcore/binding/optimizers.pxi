@@ -7,7 +7,31 @@ cimport numpy as cnp
 
 from mlpcore._mlpcore_h cimport *
 
-OPTIMIZERS = {"sgd": MLP_SGD, "adam": MLP_ADAM, "adamw": MLP_ADAMW}
+OPTIMIZERS = {"sgd": MLP_SGD, "adam": MLP_ADAM, "adamw": MLP_ADAMW, "rmsprop": MLP_RMSPROP}
+
+
+cdef class Dropout:
+    """Rates of the hidden layers, and the seed of what is drawn."""
+
+    cdef mlp_dropout c
+    cdef readonly cnp.ndarray rates  # what c points at
+
+    def __init__(self, cnp.ndarray rates not None, uint64_t seed):
+        self.rates = rates
+        self.c.rates = <const double *> data(rates)
+        self.c.seed = seed
+        self.c.step = 0
+
+
+cdef class EpochPosition:
+    """How far an epoch is: it stays here when Ctrl-C ends the call."""
+
+    cdef public size_t n_steps
+    cdef public double loss_total
+
+    def __init__(self, size_t n_steps=0, double loss_total=0.0):
+        self.n_steps = n_steps
+        self.loss_total = loss_total
 
 
 cdef class OptimizerKernel:
@@ -19,6 +43,8 @@ cdef class OptimizerKernel:
     cdef object _first_before, _second_before
     cdef int64_t _step_before
     cdef bint _is_new_owner
+    # The rate that a schedule set last, 0 for none: another one was set by hand.
+    cdef public double _scheduled_rate
     # A call runs. C reads the struct and the moments without the GIL: nobody may change them then.
     cdef bint busy
 
@@ -26,6 +52,13 @@ cdef class OptimizerKernel:
         self.idle()
         self.c.kind = <mlp_optimizer_kind> <int> OPTIMIZERS[kind]
         self.reset()
+
+    def _schedule(self, double learning_rate):
+        # Both at once: Ctrl-C does not come in between.
+        self.c.learning_rate = self._scheduled_rate = learning_rate
+
+    def _check_idle(self):
+        self.idle()
 
     cdef int idle(self) except -1:
         if self.busy:
@@ -47,6 +80,22 @@ cdef class OptimizerKernel:
     @weight_decay.setter
     def weight_decay(self, double value):
         self.c.weight_decay = value
+
+    @property
+    def l1(self):
+        return self.c.l1
+
+    @l1.setter
+    def l1(self, double value):
+        self.c.l1 = value
+
+    @property
+    def clip_norm(self):
+        return self.c.clip_norm
+
+    @clip_norm.setter
+    def clip_norm(self, double value):
+        self.c.clip_norm = value
 
     @property
     def momentum(self):
@@ -153,7 +202,7 @@ cdef class OptimizerKernel:
         self.c.first_moment = data(first)
         self.c.second_moment = data(second)
         # Without moments there is nothing that could belong to the wrong net.
-        self._owner = parameters if first is not None else None
+        self._owner = parameters if first is not None or second is not None else None
         return 0
 
     cdef void end(self) noexcept:
@@ -166,7 +215,8 @@ cdef class OptimizerKernel:
         self._first_before = self._second_before = None
 
     cdef bint uses_first(self) noexcept:
-        return self.c.kind != MLP_SGD or self.c.momentum != 0.0
+        return (self.c.kind == MLP_ADAM or self.c.kind == MLP_ADAMW
+                or self.c.momentum != 0.0)
 
     cdef object adopt(self, object moment, NetworkHandle network, bint wanted):
         if not wanted:
@@ -186,17 +236,25 @@ cdef class OptimizerKernel:
         return moment
 
     def _apply(self, NetworkHandle network not None, cnp.ndarray gradients not None,
-               size_t n_threads):
+               size_t n_threads, EpochPosition position=None, double loss=0.0):
         network.ready()
         cdef size_t n = mlp_network_n_parameters(network.net)
         cdef void *p_parameters = data(network._parameters)
+        if self.c.l1 != 0.0 or self.c.clip_norm != 0.0:
+            gradients = gradients.copy()  # they are the caller's
         cdef void *p_gradients = data(gradients)
         cdef mlp_status status
         self.begin(network)
         with nogil:
-            status = mlp_optimizer_step(
-                network.dtype_code, &self.c, n, p_parameters, p_gradients, n_threads)
+            status = mlp_gradient_adjust(
+                network.net, &self.c, p_parameters, p_gradients, n_threads)
+            if status == MLP_OK:
+                status = mlp_optimizer_step(
+                    network.dtype_code, &self.c, n, p_parameters, p_gradients, n_threads)
         self.end()
         if status == MLP_NOT_FINITE:
             raise FloatingPointError(
                 "the update would leave a parameter that is not finite; it was not made")
+        if position is not None:  # here, where no signal comes between
+            position.n_steps += 1
+            position.loss_total += loss

@@ -22,6 +22,7 @@ from .derivatives import (
     per_sample_gradients,
     vjp,
 )
+from .dropout import dropout_mask
 from .gradcheck import numerical_gradient
 from .loss_terms import LOSSES
 from .losses import (
@@ -42,7 +43,7 @@ from .network import (
     trace,
     value_and_grad,
 )
-from .optimizers import adam_step, adamw_step, sgd_step
+from .optimizers import adam_step, adamw_step, adjusted_gradients, rmsprop_step, sgd_step
 
 __all__ = [
     "ACTIVATIONS",
@@ -55,8 +56,10 @@ __all__ = [
     "activation_second_derivative",
     "adam_step",
     "adamw_step",
+    "adjusted_gradients",
     "backward",
     "chain",
+    "dropout_mask",
     "flatten",
     "forward",
     "hvp",
@@ -72,6 +75,7 @@ __all__ = [
     "numerical_gradient",
     "one_hot",
     "per_sample_gradients",
+    "rmsprop_step",
     "sgd_step",
     "softmax_jacobian",
     "trace",

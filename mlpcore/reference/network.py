@@ -172,7 +172,7 @@ def flatten(layers: Layers) -> Array:
     return np.concatenate(pieces)
 
 
-def trace(layers: Layers, x: ArrayLike) -> list[LayerTrace]:
+def trace(layers: Layers, x: ArrayLike, masks: Sequence[Array] | None = None) -> list[LayerTrace]:
     """Forward pass that keeps every intermediate.
 
     Parameters
@@ -181,6 +181,8 @@ def trace(layers: Layers, x: ArrayLike) -> list[LayerTrace]:
         The net; `Layer` or plain tuples.
     x : array_like of shape (N, D)
         Samples as rows.
+    masks : sequence of numpy.ndarray, optional
+        Dropout: what the outputs of each hidden layer are multiplied with, see `dropout_mask`.
 
     Returns
     -------
@@ -202,7 +204,7 @@ def trace(layers: Layers, x: ArrayLike) -> list[LayerTrace]:
     if value.ndim != 2:
         raise ValueError(f"x must have the shape (N, D); got {value.shape}")
     steps = []
-    for weight, bias, name in layers:
+    for i, (weight, bias, name) in enumerate(layers):
         w = np.asarray(weight, dtype=np.float64)
         b = None if bias is None else np.asarray(bias, dtype=np.float64)
         z = value @ w.T
@@ -210,6 +212,8 @@ def trace(layers: Layers, x: ArrayLike) -> list[LayerTrace]:
             z = z + b
         output = activation(name, z)
         derivative = activation_derivative(name, z)
+        if masks is not None and i + 1 < len(layers):
+            output, derivative = masks[i] * output, masks[i] * derivative
         steps.append(LayerTrace(Layer(w, b, name), value, z, output, derivative))
         value = output
     return steps
@@ -297,6 +301,7 @@ def value_and_grad(
     loss: str,
     reduction: str = "mean",
     sample_weight: ArrayLike | None = None,
+    masks: Sequence[Array] | None = None,
     **parameters: Any,
 ) -> tuple[float, Gradients]:
     """Loss of a batch and all its gradients.
@@ -311,6 +316,8 @@ def value_and_grad(
         Name of a loss, see `loss_value`.
     reduction, sample_weight, **parameters
         As for `loss_value`.
+    masks : sequence of numpy.ndarray, optional
+        As for `trace`.
 
     Returns
     -------
@@ -328,7 +335,7 @@ def value_and_grad(
     >>> value, gradients.weights[0], gradients.biases[0]
     (4.0, array([[12.]]), array([4.]))
     """
-    steps = trace(layers, x)
+    steps = trace(layers, x, masks)
     view = loss_view(steps[-1], loss, parameters)
     arguments = (view.name, view.y_hat, y, sample_weight, reduction)
     value = loss_value(*arguments, **view.parameters)

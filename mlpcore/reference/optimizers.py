@@ -143,3 +143,85 @@ def adamw_step(
     """
     decayed = (1.0 - learning_rate * weight_decay) * np.asarray(parameters, dtype=np.float64)
     return adam_step(decayed, gradients, state, learning_rate, beta1, beta2, epsilon)
+
+
+def rmsprop_step(
+    parameters: ArrayLike,
+    gradients: ArrayLike,
+    state: State,
+    learning_rate: float = 1e-2,
+    beta2: float = 0.99,
+    epsilon: float = 1e-8,
+    weight_decay: float = 0.0,
+    momentum: float = 0.0,
+) -> tuple[Array, State]:
+    """One step of RMSprop (Tieleman and Hinton, 2012), with PyTorch's places of epsilon, momentum.
+
+    Parameters
+    ----------
+    parameters, gradients : array_like of shape (P,)
+    state : dict
+        What the step before returned; ``{}`` at first.
+    learning_rate : float
+    beta2 : float
+        Share of the second moment that is kept.
+    epsilon : float
+        Added to the square root of the second moment.
+    weight_decay : float
+        L2 penalty: this times the parameters is added to the gradients.
+    momentum : float
+        Share of the buffer of past steps that is kept.
+
+    Returns
+    -------
+    parameters : numpy.ndarray of shape (P,)
+    state : dict
+        ``second_moment`` and, if there is momentum, ``momentum_buffer``.
+
+    Examples
+    --------
+    >>> rmsprop_step([1.0], [0.5], {}, learning_rate=0.1, beta2=0.75, epsilon=0.0)[0]
+    array([0.8])
+    """
+    theta = np.asarray(parameters, dtype=np.float64)
+    gradient = np.asarray(gradients, dtype=np.float64) + weight_decay * theta
+    second_moment = beta2 * state.get("second_moment", 0.0) + (1.0 - beta2) * gradient**2
+    buffer = momentum * state.get("momentum_buffer", 0.0)
+    buffer = buffer + gradient / (np.sqrt(second_moment) + epsilon)
+    state = {"second_moment": second_moment, "momentum_buffer": buffer}
+    return theta - learning_rate * buffer, state
+
+
+def adjusted_gradients(
+    parameters: ArrayLike,
+    gradients: ArrayLike,
+    is_weight: ArrayLike,
+    l1: float = 0.0,
+    clip_norm: float | None = None,
+) -> Array:
+    """What every optimizer makes of gradients before its rule.
+
+    Parameters
+    ----------
+    parameters, gradients : array_like of shape (P,)
+    is_weight : array_like of bool, shape (P,)
+        False for the biases.
+    l1 : float
+        Penalty on the absolute values of the weights: this times their sign is added.
+    clip_norm : float, optional
+        Gradients that are longer are scaled to this length, before the penalty is added.
+
+    Returns
+    -------
+    numpy.ndarray of shape (P,)
+
+    Examples
+    --------
+    >>> adjusted_gradients([1.0, -1.0], [3.0, 4.0], [True, False], l1=0.5, clip_norm=1.0)
+    array([1.1, 0.8])
+    """
+    theta, gradient = np.asarray(parameters, np.float64), np.asarray(gradients, np.float64)
+    norm = np.linalg.norm(gradient)
+    if clip_norm is not None and norm > clip_norm:
+        gradient = gradient * (clip_norm / norm)
+    return np.asarray(gradient + np.where(is_weight, l1 * np.sign(theta), 0.0))

@@ -6,6 +6,7 @@
 #include "activation_template.h"
 #include "optimizer_template.h"
 #include "tile_template.h"
+#include "dropout_template.h"
 #include "gemm_template.h"
 #include "linear_template.h"
 #include "matrix_template.h"
@@ -42,4 +43,8 @@ const mlp_kernels MLP_REAL(mlp_kernels) = {
     .sgd_exchange = MLP_REAL(sgd_exchange),
     .sgd_step = MLP_REAL(sgd_step),
     .adam_step = MLP_REAL(adam_step),
+    .rmsprop_step = MLP_REAL(rmsprop_step),
+    .dropout = MLP_REAL(dropout),
+    .sum_of_squares = MLP_REAL(sum_of_squares),
+    .adjust_gradient = MLP_REAL(adjust_gradient),
 };

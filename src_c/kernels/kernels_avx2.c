@@ -11,6 +11,7 @@
 #include <immintrin.h>
 
 #include "../kernels.h"
+#include "../random.h"
 
 MLP_TARGET_BEGIN("avx2,fma")
 #define MLP_ISA avx2

@@ -11,6 +11,7 @@
 #include <immintrin.h>
 
 #include "../kernels.h"
+#include "../random.h"
 
 MLP_TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
 #define MLP_ISA avx512

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../kernels.h"
+#include "../random.h"
 
 /* gcc 12 vectorises the loop of a tile over strided rows of A by loading the next row beside the
  * present one, in the last round one row behind the end: a crash where an array ends with its page. */

@@ -11,6 +11,7 @@
 #include <arm_neon.h>
 
 #include "../kernels.h"
+#include "../random.h"
 
 #define MLP_ISA neon
 #define MLP_SIMD_NEON

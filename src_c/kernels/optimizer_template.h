@@ -311,3 +311,91 @@ static int MLP_REAL(adam_step)(const mlp_optimizer *optimizer, double step_size,
            MLP_REAL(adam_pass)(&constants, decoupled, 0, n, parameters, gradients, first_moment,
                                second_moment);
 }
+
+/*
+ * v = beta2 v + (1 - beta2) g^2,  velocity = momentum velocity + g / (sqrt(v) + epsilon),
+ * p -= learning_rate velocity, with weight_decay p as part of g
+ *
+ * T. Tieleman, G. Hinton, "Lecture 6.5 - RMSProp", COURSERA: Neural Networks for Machine Learning,
+ * 2012, with PyTorch's place of epsilon and of the momentum.
+ */
+#define mlp_rmsprop_constants MLP_REAL(rmsprop_constants)
+typedef struct mlp_rmsprop_constants {
+    mlp_vec learning_rate, weight_decay, momentum, beta2, one_minus_beta2, epsilon;
+} mlp_rmsprop_constants;
+
+MLP_INLINE int MLP_REAL(rmsprop_pass)(const mlp_rmsprop_constants *c, int store, size_t n,
+                                      mlp_real *parameters, const mlp_real *gradients,
+                                      mlp_real *velocity, mlp_real *second) {
+    mlp_vec found[MLP_NOTES];
+    for (size_t i = 0; i < MLP_NOTES; i++)
+        found[i] = v_zero();
+    for (size_t j = 0; j < n; j += MLP_LANES) {
+        const mlp_tail tail = v_tail(n - j < MLP_LANES ? n - j : MLP_LANES);
+        mlp_vec p = v_load_tail(parameters + j, tail), v = v_load_tail(second + j, tail);
+        const mlp_vec g = v_fma(c->weight_decay, p, v_load_tail(gradients + j, tail));
+        v = v_fma(c->beta2, v, v_mul(v_mul(c->one_minus_beta2, g), g));
+        mlp_vec step = v_div(g, v_add(v_sqrt(v), c->epsilon));
+        if (velocity != NULL) step = v_fma(c->momentum, v_load_tail(velocity + j, tail), step);
+        p = v_fnma(c->learning_rate, step, p);
+        if (store) {
+            v_store_tail(parameters + j, tail, p);
+            v_store_tail(second + j, tail, v);
+            if (velocity != NULL) v_store_tail(velocity + j, tail, step);
+        } else if (j + MLP_LANES <= n) {
+            found[0] = MLP_REAL(note_not_finite)(v, found[0]);
+            found[1] = MLP_REAL(note_not_finite)(p, found[1]);
+        } else {
+            found[0] = MLP_REAL(note_tail_not_finite)(v, tail, found[0]);
+            found[1] = MLP_REAL(note_tail_not_finite)(p, tail, found[1]);
+        }
+    }
+    return store || MLP_REAL(found_none)(found);
+}
+
+static int MLP_REAL(rmsprop_step)(const mlp_optimizer *optimizer, int store, size_t n,
+                                  void *parameters, const void *gradients, void *velocity,
+                                  void *second_moment) {
+    const mlp_rmsprop_constants constants = {
+        .learning_rate = v_set1((mlp_real)optimizer->learning_rate),
+        .weight_decay = v_set1((mlp_real)optimizer->weight_decay),
+        .momentum = v_set1((mlp_real)optimizer->momentum),
+        .beta2 = v_set1((mlp_real)optimizer->beta2),
+        .one_minus_beta2 = v_set1((mlp_real)(1.0 - optimizer->beta2)),
+        .epsilon = v_set1((mlp_real)optimizer->epsilon),
+    };
+    return store ? MLP_REAL(rmsprop_pass)(&constants, 1, n, parameters, gradients, velocity,
+                                          second_moment)
+                 : MLP_REAL(rmsprop_pass)(&constants, 0, n, parameters, gradients, velocity,
+                                          second_moment);
+}
+
+/* In double, in the lanes of a row's sum: a square of a float is exact there, and cannot overflow. */
+static double MLP_REAL(sum_of_squares)(size_t n, const void *x) {
+    const mlp_real *value = x;
+    double lanes[MLP_SUM_LANES] = {0};
+    size_t j = 0;
+    for (; j + MLP_SUM_LANES <= n; j += MLP_SUM_LANES)
+        for (size_t lane = 0; lane < MLP_SUM_LANES; lane++)
+            lanes[lane] += (double)value[j + lane] * (double)value[j + lane];
+    for (size_t lane = 0; j + lane < n; lane++)
+        lanes[lane] += (double)value[j + lane] * (double)value[j + lane];
+    for (size_t width = MLP_SUM_LANES / 2; width > 0; width /= 2)
+        for (size_t lane = 0; lane < width; lane++)
+            lanes[lane] += lanes[lane + width];
+    return lanes[0];
+}
+
+static void MLP_REAL(adjust_gradient)(size_t n, double scale, double l1, const void *parameters,
+                                      void *gradients) {
+    const mlp_real *parameter = parameters;
+    mlp_real *gradient = gradients;
+    const mlp_vec factor = v_set1((mlp_real)scale), penalty = v_set1((mlp_real)l1);
+    for (size_t j = 0; j < n; j += MLP_LANES) {
+        const mlp_tail tail = v_tail(n - j < MLP_LANES ? n - j : MLP_LANES);
+        const mlp_vec p = v_load_tail(parameter + j, tail);
+        const mlp_vec slope = v_select(v_lt(v_zero(), v_abs(p)), v_copysign(penalty, p), v_zero());
+        v_store_tail(gradient + j, tail,
+                     v_add(v_mul(factor, v_load_tail(gradient + j, tail)), slope));
+    }
+}

@@ -13,6 +13,7 @@ import pytest
 
 import mlpcore
 from mlpcore import _core, losses
+from mlpcore.held_out import HeldOut
 from mlpcore.history import History
 
 
@@ -239,7 +240,7 @@ def test_validation_loss_is_that_of_the_epochs_last_parameters():
 def script_losses(monkeypatch, values):
     """Let the validation losses be `values`."""
     remaining = iter(values)
-    monkeypatch.setattr(mlpcore.Trainer, "_validation_loss", lambda self, data: next(remaining))
+    monkeypatch.setattr(HeldOut, "_loss", lambda self, n_threads: next(remaining))
 
 
 def parameters_after_each_epoch(kept):
@@ -610,7 +611,8 @@ def test_history_is_a_list_of_dictionaries():
     history = make_trainer().fit(x, y, epochs=2, validation=(x, y))
     elapsed = time.perf_counter() - start
     assert isinstance(history, list)
-    assert [sorted(row) for row in history] == [["epoch", "loss", "seconds", "validation_loss"]] * 2
+    keys = ["epoch", "learning_rate", "loss", "seconds", "validation_loss"]
+    assert [sorted(row) for row in history] == [keys] * 2
     assert 0 < sum(row["seconds"] for row in history) < elapsed
     assert all(type(row["loss"]) is float for row in history)
     copied = pickle.loads(pickle.dumps(history))

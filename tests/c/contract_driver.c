@@ -120,8 +120,9 @@ static void run(const net_case *c, mlp_dtype dtype, size_t n_threads) {
                           .epsilon = 1e-8,
                           .first_moment = first_moment,
                           .second_moment = second_moment};
-    mlp_epoch epoch = {.order = order, .batch_size = 32};
+    mlp_epoch epoch;
     for (uint64_t i = 0; i < 3; i++) {
+        epoch = (mlp_epoch){.order = order, .batch_size = 32};
         mlp_permutation(7, i, c->n_rows, order);
         must(mlp_train_epoch(workspace, parameters, &batch, &loss, &adam, &epoch, n_threads));
     }

@@ -20,7 +20,7 @@ static void test_known_answers(void) {
     for (size_t i = 0; i < 3; i++) {
         uint32_t word[4];
         memcpy(word, known_answers[i], sizeof word);
-        philox(word, (uint64_t)known_answers[i][5] << 32 | known_answers[i][4]);
+        mlp_philox(word, (uint64_t)known_answers[i][5] << 32 | known_answers[i][4]);
         CHECK(memcmp(word, known_answers[i] + 6, sizeof word) == 0);
     }
 }
@@ -129,8 +129,26 @@ static void test_uniform(void) {
     CHECK(chi_square < 50.0);
 }
 
+/* Keys of every purpose and index, and the first numbers of an epoch's order, all differ. */
+static void test_keys(void) {
+    enum { N_PURPOSES = 4, N_INDICES = 50, N = (N_PURPOSES + 1) * N_INDICES };
+    uint64_t keys[N];
+    for (uint64_t i = 0; i < N_INDICES; i++) {
+        for (int purpose = 0; purpose < N_PURPOSES; purpose++)
+            keys[i * N_PURPOSES + (uint64_t)purpose] =
+                mlp_random_key(7, (mlp_key_purpose)purpose, i);
+        stream s = {.seed = 7, .epoch = i};
+        keys[N_PURPOSES * N_INDICES + i] = next_number(&s);
+    }
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = 0; j < i; j++)
+            CHECK(keys[i] != keys[j]);
+    CHECK(mlp_random_key(7, MLP_KEY_ROWS, 3) != mlp_random_key(8, MLP_KEY_ROWS, 3));
+}
+
 int main(void) {
     test_known_answers();
+    test_keys();
     test_products();
     test_bounds();
     test_permutations();

@@ -39,7 +39,7 @@ DTYPES = (np.float32, np.float64)
 LOSSES = ["mse", "l1", "huber", "log_cosh", "quantile", "bce", "bce_with_logits"]
 LOSSES += ["cross_entropy", "cross_entropy_with_logits", "poisson"]
 REDUCTIONS = ["mean", "batch_mean", "sum"]
-OPTIMIZERS = ["sgd", "adam", "adamw"]
+OPTIMIZERS = ["sgd", "adam", "adamw", "rmsprop"]
 # The order in which driver_optimizer_step takes them.
 OPTIONS = ["learning_rate", "weight_decay", "momentum", "nesterov", "beta1", "beta2", "epsilon"]
 

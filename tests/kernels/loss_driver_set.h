@@ -14,4 +14,7 @@ static const mlp_kernels MLP_REAL(driver_kernels) = {
     .sgd_exchange = MLP_REAL(sgd_exchange),
     .sgd_step = MLP_REAL(sgd_step),
     .adam_step = MLP_REAL(adam_step),
+    .rmsprop_step = MLP_REAL(rmsprop_step),
+    .sum_of_squares = MLP_REAL(sum_of_squares),
+    .adjust_gradient = MLP_REAL(adjust_gradient),
 };

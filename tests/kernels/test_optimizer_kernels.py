@@ -20,6 +20,7 @@ SIZES = [1, 7, 8, 16, 31, 32, 33, 165]
 N_STEPS = 7
 
 ADAM = {"learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+RMSPROP = {"learning_rate": 0.01, "beta2": 0.99, "epsilon": 1e-8}
 CASES = [
     ("sgd", {"learning_rate": 0.1}),
     ("sgd", {"learning_rate": 0.1, "weight_decay": 0.2}),
@@ -31,6 +32,9 @@ CASES = [
     ("adam", {**ADAM, "beta1": 0.0, "beta2": 0.5, "epsilon": 0.1}),
     ("adamw", {**ADAM, "weight_decay": 0.0}),
     ("adamw", {**ADAM, "weight_decay": 0.2}),
+    ("rmsprop", RMSPROP),
+    ("rmsprop", {**RMSPROP, "weight_decay": 0.2}),
+    ("rmsprop", {**RMSPROP, "weight_decay": 0.2, "momentum": 0.9}),
 ]
 
 each_isa = pytest.mark.parametrize("isa", CANDIDATES)
@@ -42,7 +46,7 @@ each_case = pytest.mark.parametrize(
 
 def moments_of(kind, options, n, dtype):
     """Zeros, for those that this optimizer has."""
-    has_first = kind != "sgd" or options.get("momentum", 0.0) != 0.0
+    has_first = kind in ("adam", "adamw") or options.get("momentum", 0.0) != 0.0
     has_second = kind != "sgd"
     return [guarded(np.zeros(n, dtype)) if has else None for has in (has_first, has_second)]
 
@@ -66,14 +70,13 @@ def run(isa, case, parameters, gradients, n_threads=1):
 def test_steps_match_reference(isa, dtype, case):
     kind, options = case
     rng = np.random.default_rng(1)
-    step = {"sgd": reference.sgd_step, "adam": reference.adam_step, "adamw": reference.adamw_step}
     for n in SIZES:
         start = rng.normal(size=n).astype(dtype)
         gradients = [guarded(rng.normal(size=n).astype(dtype)) for _ in range(N_STEPS)]
         got, _ = run(isa, case, start, gradients)
         theta, state = start.astype(np.float64), {}
         for gradient in gradients:
-            theta, state = step[kind](theta, gradient, state, **options)
+            theta, state = getattr(reference, f"{kind}_step")(theta, gradient, state, **options)
         # A step moves a parameter by about one: rounding errors are relative to that.
         np.testing.assert_allclose(got, theta, rtol=0, atol=8 * N_STEPS * np.finfo(dtype).eps)
 

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where the rows of an epoch come from: arrays, arrays block by block, or an iterable of batches.
+
+A source gives the blocks of an epoch one after the other; a trainer cuts each into mini-batches.
+Arrays in memory are one block. In several blocks, the next one is read by a thread while the
+present one is learnt, so that two of them are in memory at a time.
+
+The order is a function of the seed, the epoch and the number of rows alone: the blocks are taken in
+an order of their own, and the rows of the block in place p of the epoch in an order that depends on
+p. A single block has the order that it would have had without blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from . import _core
+from ._checks import check_positive_int, received
+from ._validation import Batch, as_batch, as_sample_weight, as_targets, check_finite, real_array
+from .loss_base import CallableLoss, Loss, check_targets
+from .read_ahead import read_ahead
+
+if TYPE_CHECKING:
+    from ._core import Array
+    from .mlp import MLP
+
+# Of a memory-mapped array, unless the caller says how many rows a block has. Two of them are in
+# memory at a time, x and y together.
+BLOCK_BYTES = 2**24
+# An automatic block has a multiple of so many rows: whole mini-batches for most sizes.
+ROWS_UNIT = 1024
+
+
+class Block(NamedTuple):
+    """Rows in memory, and the order in which they are learnt."""
+
+    batch: Batch
+    order: Array | None  # int64 (n,), may leave rows out; None: as they lie
+
+    @property
+    def n_rows(self) -> int:
+        """Rows that are learnt."""
+        return len(self.batch.x if self.order is None else self.order)
+
+    def rows(self, part: slice) -> Batch:
+        """The rows of a part of the order."""
+        chosen: Any = part if self.order is None else self.order[part]
+        x, target, weight = self.batch
+        return Batch(x[chosen], target[chosen], None if weight is None else weight[chosen])
+
+
+class Source(Protocol):
+    """The rows of an epoch, in blocks."""
+
+    # The same for two sources whose epochs have the same blocks; None: nobody knows before.
+    layout: tuple[int, ...] | None
+
+    def n_steps(self, batch_size: int) -> int | None:
+        """Mini-batches of an epoch, None where they cannot be counted before."""
+
+    def blocks(self, seed: int | None, epoch: int, first: int) -> Iterator[Block]:
+        """The blocks of an epoch from number `first` on; without a seed all as it lies."""
+
+
+class WholeArrays:
+    """Arrays in memory, which are checked at once and learnt as one block."""
+
+    def __init__(self, data: Batch, chosen: Array | None) -> None:
+        self.data = data
+        self.chosen = chosen  # int64, ascending; None: all rows
+        self.n_rows = len(data.x if chosen is None else chosen)
+        self.layout: tuple[int, ...] | None = (self.n_rows, self.n_rows)
+
+    def n_steps(self, batch_size: int) -> int | None:
+        """Mini-batches of an epoch."""
+        return -(-self.n_rows // batch_size)
+
+    def blocks(self, seed: int | None, epoch: int, first: int) -> Iterator[Block]:
+        """All rows at once."""
+        if first == 0:
+            order = _order(seed, epoch, 0, self.n_rows)
+            yield Block(self.data, _of_chosen(self.chosen, order))
+
+
+class BlockedArrays:
+    """Arrays that are read, converted and checked block by block; memory-mapped ones, usually."""
+
+    def __init__(
+        self,
+        net: MLP,
+        loss: Loss | CallableLoss,
+        data: tuple[Array, Array, Array | None],
+        block_rows: int,
+        chosen: Array | None,
+    ) -> None:
+        self.net, self.loss, self.block_rows = net, loss, block_rows
+        self.x, self.y, self.sample_weight = data
+        self.starts = np.arange(0, len(self.x), block_rows)
+        self.chosen = chosen
+        self.layout: tuple[int, ...] | None = (
+            len(self.x) if chosen is None else len(chosen),
+            block_rows,
+        )
+
+    def n_steps(self, batch_size: int) -> int | None:
+        """Mini-batches of an epoch: a block's last one may be smaller."""
+        if self.chosen is None:
+            lengths = np.minimum(self.block_rows, len(self.x) - self.starts)
+        else:
+            ends = np.append(self.starts[1:], len(self.x))
+            lengths = np.diff(np.searchsorted(self.chosen, np.append(self.starts[:1], ends)))
+        return int((-(-lengths // batch_size)).sum())
+
+    def blocks(self, seed: int | None, epoch: int, first: int) -> Iterator[Block]:
+        """The blocks in the order of this epoch."""
+        places = np.arange(len(self.starts))
+        if seed is not None:
+            places = _core.permutation(_core.random_key(seed, "blocks", 0), epoch, len(places))
+        return read_ahead(
+            self._block(int(self.starts[places[place]]), seed, epoch, place)
+            for place in range(first, len(places))
+        )
+
+    def _block(self, start: int, seed: int | None, epoch: int, place: int) -> Block:
+        rows = slice(start, min(start + self.block_rows, len(self.x)))
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        try:
+            # A copy of what may lie in a file: it is read here, once, and not while it is learnt.
+            batch = _checked(self.net, self.loss, self.x[rows].copy(), self.y[rows].copy(), None)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"rows from {rows.start} to {rows.stop}: {error}") from error
+        chosen = None
+        if self.chosen is not None:
+            begin, end = np.searchsorted(self.chosen, (rows.start, rows.stop))
+            chosen = self.chosen[begin:end] - rows.start
+        n_rows = len(batch.x if chosen is None else chosen)
+        return Block(
+            batch._replace(sample_weight=weight),
+            _of_chosen(chosen, _order(seed, epoch, place, n_rows)),
+        )
+
+
+class Batches:
+    """An iterable of ``(x, y)`` or ``(x, y, sample_weight)``, each of them a block."""
+
+    layout: tuple[int, ...] | None = None
+
+    def __init__(self, net: MLP, loss: Loss | CallableLoss, batches: Any, epochs: int) -> None:
+        self.net, self.loss = net, loss
+        self.begin: Callable[[], Iterator[Any]]
+        if callable(batches):
+            self.begin = lambda: iter(batches())
+        elif iter(batches) is batches and epochs > 1:
+            raise ValueError(
+                "x: an iterator can be gone through once: expected a list or a function that "
+                f"returns a new iterator for each of {epochs} epochs, got {received(batches)}"
+            )
+        else:
+            self.begin = lambda: iter(batches)
+
+    def n_steps(self, batch_size: int) -> int | None:
+        """None: nobody knows before."""
+        return None
+
+    def blocks(self, seed: int | None, epoch: int, first: int) -> Iterator[Block]:
+        """The batches as they come; those before `first` are passed over."""
+        return read_ahead(self._blocks(seed, epoch, first))
+
+    def _blocks(self, seed: int | None, epoch: int, first: int) -> Iterator[Block]:
+        for place, item in enumerate(self.begin()):
+            if place < first:
+                continue
+            try:
+                if not isinstance(item, tuple | list) or len(item) not in (2, 3):
+                    rule = "(x, y) or (x, y, sample_weight)"
+                    raise TypeError(f"x: expected batches {rule}, got {received(item)}")
+                batch = _checked(self.net, self.loss, *item, *(None,) * (3 - len(item)))
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"batch {place + 1}: {error}") from error
+            yield Block(batch, _order(seed, epoch, place, len(batch.x)))
+
+
+def as_source(
+    net: MLP,
+    loss: Loss | CallableLoss,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    *,
+    epochs: int,
+    block_rows: int | None,
+    held_out: Array | None,
+) -> Source:
+    """Return the source that the arguments of `fit` describe; `held_out` rows are not learnt."""
+    if block_rows is not None:
+        check_positive_int(block_rows, "block_rows")
+    if is_batches(x, y):
+        for name, given in (("sample_weight", sample_weight), ("block_rows", block_rows)):
+            if given is not None:
+                raise ValueError(
+                    f"{name}: expected None with an iterable of batches, got {received(given)}"
+                )
+        return Batches(net, loss, x, epochs)
+    if block_rows is None and isinstance(x, np.memmap) and x.ndim == 2:
+        row_bytes = (net.sizes[0] + net.sizes[-1]) * net.dtype.itemsize
+        block_rows = max(BLOCK_BYTES // row_bytes // ROWS_UNIT, 1) * ROWS_UNIT
+    rows = None if block_rows is None else real_array(x, "x")
+    if block_rows is None or rows is None or rows.ndim != 2 or len(rows) <= block_rows:
+        data = checked_rows(net, loss, x, y, sample_weight)
+        return WholeArrays(data, _learnt(len(data.x), held_out))
+    n_rows = len(rows)
+    targets = np.asarray(y)
+    if targets.ndim == 0 or len(targets) != n_rows:
+        as_targets(net, targets, n_rows, loss)  # raises: it words the error
+    weight = as_sample_weight(net, sample_weight, n_rows)
+    chosen = _learnt(n_rows, held_out)
+    return BlockedArrays(net, loss, (rows, targets, weight), block_rows, chosen)
+
+
+def is_batches(x: Any, y: Any) -> bool:
+    """Whether `x` is an iterable of batches, or a function that returns one."""
+    return y is None and (callable(x) or isinstance(x, Iterable)) and not hasattr(x, "__array__")
+
+
+def checked_rows(net: MLP, loss: Loss | CallableLoss, x: Any, y: Any, sample_weight: Any) -> Batch:
+    """Return rows that can be learnt: finite, in the range of the loss, at least one."""
+    data = _checked(net, loss, x, y, sample_weight)
+    if len(data.x) == 0:
+        raise ValueError("x: expected at least one row, got none")
+    return data
+
+
+def _checked(net: MLP, loss: Loss | CallableLoss, x: Any, y: Any, sample_weight: Any) -> Batch:
+    data, _ = as_batch(net, x, y, sample_weight, loss)
+    check_finite(data.x, "x")
+    if data.target.dtype.kind == "f":  # what a callable loss takes may be anything
+        check_finite(data.target, "y")
+    check_targets(loss, data.target)
+    if data.target.dtype.kind == "i":
+        # Class indices were checked once, and the core follows them: a callback that changes
+        # the caller's array must not change these.
+        data = data._replace(target=data.target.copy())
+    return data
+
+
+def _learnt(n_rows: int, held_out: Array | None) -> Array | None:
+    if held_out is None:
+        return None
+    mask = np.ones(n_rows, bool)
+    mask[held_out] = False
+    return np.flatnonzero(mask)
+
+
+def _order(seed: int | None, epoch: int, place: int, n_rows: int) -> Array | None:
+    """The rows of the block in this place, as they are learnt; None: as they lie."""
+    if seed is None:
+        return None
+    key = seed if place == 0 else _core.random_key(seed, "rows", place)
+    return _core.permutation(key, epoch, n_rows)
+
+
+def _of_chosen(chosen: Array | None, order: Array | None) -> Array | None:
+    if chosen is None:
+        return order
+    return chosen if order is None else chosen[order]

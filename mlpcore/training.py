@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a trainer holds, and one epoch of it: under `Trainer`, which is what users call."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core
+from ._checks import (
+    as_dropout,
+    as_n_threads,
+    check_bool,
+    check_positive_int,
+    check_seed,
+    received,
+)
+from ._validation import as_network, as_optimizer
+from .callbacks import BestEpoch, EarlyStopping
+from .history import History
+from .losses import as_loss
+from .rates import Rates
+from .schedules import ReduceOnPlateau, Schedule, as_schedule
+from .steps import train_epoch
+from .training_state import PartOfEpoch, TrainingState
+
+if TYPE_CHECKING:
+    from .held_out import HeldOut
+    from .losses import CallableLoss, Loss
+    from .mlp import MLP, LossLike
+    from .optimizers import Optimizer
+    from .sources import Block, Source
+
+
+class Training:
+    """Net, loss, optimizer and all that is remembered; the parameters are those of `Trainer`."""
+
+    def __init__(
+        self,
+        net: MLP,
+        loss: LossLike,
+        optimizer: Optimizer,
+        batch_size: int = 32,
+        *,
+        schedule: Schedule | Callable[[int], float] | None = None,
+        dropout: float | Sequence[float] = 0.0,
+        shuffle: bool = True,
+        seed: int | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        self._net = as_network(net)
+        self._loss = as_loss(net, loss)
+        as_optimizer(optimizer)
+        self._optimizer = optimizer
+        self.batch_size = batch_size
+        self._shuffle = check_bool(shuffle, "shuffle")
+        checked_seed = check_seed(seed)
+        self._seed = int.from_bytes(os.urandom(8)) if checked_seed is None else checked_seed
+        as_n_threads(n_threads)
+        self._n_threads = n_threads
+        self._rates = Rates(as_schedule(schedule))
+        self._dropout = as_dropout(dropout, self._net)
+        self._history = History()
+        self._state = TrainingState()
+
+    @property
+    def net(self) -> MLP:
+        """The net that is trained."""
+        return self._net
+
+    @property
+    def loss(self) -> Loss | CallableLoss:
+        """The loss, as the net computes it."""
+        return self._loss
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer, with its state."""
+        return self._optimizer
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a mini-batch."""
+        return self._batch_size
+
+    @batch_size.setter
+    def batch_size(self, value: int) -> None:
+        self._batch_size = check_positive_int(value, "batch_size")
+
+    @property
+    def schedule(self) -> Schedule | Callable[[int], float] | None:
+        """How the learning rate changes."""
+        return self._rates.schedule
+
+    @property
+    def dropout(self) -> tuple[float, ...]:
+        """Share of each hidden layer's outputs that a step leaves out."""
+        return self._dropout
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether each epoch takes the rows in a new order."""
+        return self._shuffle
+
+    @property
+    def seed(self) -> int:
+        """Where the order of the rows comes from."""
+        return self._seed
+
+    @property
+    def n_threads(self) -> int | None:
+        """Threads at work; None takes `mlpcore.get_n_threads()`."""
+        return self._n_threads
+
+    @property
+    def history(self) -> History:
+        """One row for each epoch so far."""
+        return self._history
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs completed so far."""
+        return self._state.n_epochs
+
+    # ---- one epoch -------------------------------------------------------------------------------
+
+    def _epoch(self, source: Source, held_out: HeldOut | None) -> dict[str, Any]:
+        """Use every row once, and return the history's new row."""
+        epoch, n_threads = self.n_epochs, as_n_threads(self.n_threads)
+        part = self._state.part
+        if part is None or part.layout != source.layout:
+            part = PartOfEpoch(source.layout, self.batch_size)
+            self._state = replace(self._state, part=part)
+        self._rates.begin_epoch(self.optimizer, epoch)
+        start = time.perf_counter()
+        for block in source.blocks(self.seed if self.shuffle else None, epoch, part.n_blocks):
+            self._learn(block, source, part, n_threads)
+            now = time.perf_counter()
+            part = part.after_block(block.n_rows, now - start)
+            self._state = replace(self._state, part=part)
+            start = now
+        if part.n_rows == 0:
+            raise ValueError("x: expected at least one row, got none")
+        row = {"epoch": epoch + 1, "loss": part.loss, "seconds": part.seconds}
+        row["learning_rate"] = self.optimizer.learning_rate
+        if held_out is not None:
+            row |= held_out.figures(n_threads)
+        best = self._state.best
+        if best is not None:
+            best = best.after(row, self.net)
+        rates = self._rates.after(row)
+        if self.history and self.history[-1].get("epoch") == epoch + 1:
+            del self.history[-1]  # Ctrl-C came between the next two lines
+        self.history.append(row)
+        # Nothing is called between the two assignments, so that Ctrl-C comes before or after both.
+        self._rates.state, self._state = rates, TrainingState(epoch + 1, None, best)
+        return row
+
+    def _learn(self, block: Block, source: Source, part: PartOfEpoch, n_threads: int) -> None:
+        """Make the updates of a block, or what is left of them."""
+        if block.n_rows == 0:
+            return
+        batch_size = min(part.batch_size, block.n_rows)  # the core counts rows with it
+        rates = None
+        if self._rates.is_by_step:
+            n_steps = source.n_steps(part.batch_size)
+            assert n_steps is not None  # _check_watched
+            n = -(-block.n_rows // batch_size)
+            rates = self._rates.of_steps(self.n_epochs, part.n_steps, n, n_steps)
+        status = train_epoch(
+            self.net,
+            block.batch,
+            block.order,
+            batch_size,
+            self.loss,
+            self.optimizer,
+            n_threads,
+            rates,
+            part.block,
+            self._drawn_dropout(),
+        )
+        if status == _core.NOT_FINITE:
+            self._raise_not_finite(block, part, batch_size, n_threads)
+
+    def _drawn_dropout(self) -> _core.Dropout | None:
+        return _core.Dropout(np.array(self.dropout), self.seed) if any(self.dropout) else None
+
+    def _raise_not_finite(
+        self, block: Block, part: PartOfEpoch, batch_size: int, n_threads: int
+    ) -> None:
+        from .divergence import not_finite_at
+
+        first = part.block.n_steps * batch_size
+        batch = block.rows(slice(first, first + batch_size))
+        dropout = self._drawn_dropout()
+        where = not_finite_at(self.net, batch, self.loss, self.optimizer, dropout, n_threads)
+        raise FloatingPointError(
+            f"epoch {self.n_epochs + 1}, step {part.n_steps + part.block.n_steps + 1}: {where} is "
+            "not finite; the net has the parameters from before this step. A lower learning_rate, "
+            "or standardised x and y, usually help"
+        )
+
+    # ---- early stopping --------------------------------------------------------------------------
+
+    def _take_up(self, rule: EarlyStopping | None) -> None:
+        """Go on from the latest parameters, and with the count of the best epoch."""
+        best = self._state.best
+        if best is not None and best.has_been_restored_to(self.net):
+            self.net.parameters[:] = best.latest
+        if rule is None:
+            best = None
+        elif best is None or best.rule != rule:
+            best = BestEpoch(rule)
+        elif best.has_stopped:
+            best = replace(best, epochs_since=0, latest=None, has_stopped=False)
+        else:
+            best = replace(best, latest=None)
+        self._state = replace(self._state, best=best)
+
+    def _has_to_stop(self) -> bool:
+        best = self._state.best
+        return best is not None and best.patience_is_over
+
+    def _restore_best(self) -> None:
+        best = self._state.best
+        if best is None:
+            return
+        latest = None if best.parameters is None else self.net.parameters.copy()
+        ended = replace(best, latest=latest, has_stopped=best.patience_is_over)
+        self._state = replace(self._state, best=ended)
+        if best.parameters is not None:
+            self.net.parameters[:] = best.parameters
+
+    # ---- arguments -------------------------------------------------------------------------------
+
+    def _check_watched(self, rule: Any, source: Source, held_out: HeldOut | None) -> None:
+        """Check that what early stopping and the schedule have to know will be there."""
+        if rule is not None and not isinstance(rule, EarlyStopping):
+            raise TypeError(f"early_stopping: expected an EarlyStopping, got {received(rule)}")
+        keys = ["loss"] if held_out is None else ["loss", *held_out.keys]
+        schedule = self.schedule
+        plateau = schedule if isinstance(schedule, ReduceOnPlateau) else None
+        for name, watcher in (("early_stopping", rule), ("schedule", plateau)):
+            if watcher is not None and watcher.monitor not in keys:
+                raise ValueError(
+                    f"{name}: expected monitor to be one of {', '.join(keys)}, which is all that "
+                    "the history will have (validation and metrics add to it), got "
+                    f"{watcher.monitor!r}"
+                )
+        if self._rates.is_by_step and source.n_steps(self.batch_size) is None:
+            raise ValueError(
+                "schedule: expected one by the epoch with an iterable of batches, whose steps "
+                f"cannot be counted before, got {schedule!r}"
+            )
