@@ -99,8 +99,8 @@ static void hvp_row_task(void *context, size_t task, size_t worker) {
     const size_t first = task * region->strip_rows, n_inputs = net->layers[0].n_inputs;
     const size_t n_rows = mlp_smaller(region->strip_rows, region->block.n_samples - first);
     void *scratch = mlp_query_scratch(query, worker);
-    void *other =
-        mlp_at(kernels, query->strips[0].buffers[0], first * mlp_largest_pitch(kernels, net->widest));
+    void *other = mlp_at(kernels, query->strips[0].buffers[0],
+                         first * mlp_largest_pitch(kernels, net->widest));
     mlp_query_forward(w, &query->strips[0], first, n_rows,
                       mlp_const_at(kernels, region->block.x, first * n_inputs), NULL, scratch);
     tangent_rows(region, first, n_rows, other, scratch);

@@ -183,7 +183,8 @@ mlp_status mlp_input_hessian(mlp_workspace *w, const void *parameters, size_t n_
                          [COTANGENTS] = mlp_product_or_huge(n_outputs, n_units),
                          [BENT] = mlp_product_or_huge(n_bent * n_inputs, n_units) +
                                   n_inputs * (n_outputs + n_inputs),
-                         [SPARE] = mlp_product_or_huge(2 * more, mlp_largest_pitch(kernels, net->widest))},
+                         [SPARE] = mlp_product_or_huge(2 * more,
+                                                       mlp_largest_pitch(kernels, net->widest))},
         .shared_reals = last->n_inputs * last->n_outputs,
         .n_inner = n_units,
     };
