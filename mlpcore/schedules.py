@@ -16,6 +16,7 @@ from then on: half of the present rate makes all later ones half as large.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
@@ -25,7 +26,7 @@ from ._checks import check_bool, check_in_range, check_monitor, check_positive_i
 Function: TypeAlias = Callable[[int], float]
 
 
-class Schedule:
+class Schedule(ABC):
     """Base of all schedules.
 
     Attributes
@@ -36,6 +37,7 @@ class Schedule:
 
     unit: ClassVar[str] = "epoch"
 
+    @abstractmethod
     def factor(self, epoch: float, n_epochs: int) -> float:
         """What the learning rate is multiplied with.
 
@@ -46,7 +48,6 @@ class Schedule:
         n_epochs : int
             Epochs that the schedule is spread over.
         """
-        raise NotImplementedError
 
     def length(self, epochs: int) -> int:
         """Epochs that the schedule is spread over, where its first `fit` makes so many."""

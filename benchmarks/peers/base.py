@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..work import EPOCHS, JOBS
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
-class Peer:
+class Peer(ABC):
     """One net of one case in one library.
 
     Each job is a method of its name; it takes what `prepare` made of the batch, and what it gives
@@ -29,24 +30,24 @@ class Peer:
         self.n_threads = n_threads
 
     @classmethod
+    @abstractmethod
     def version(cls) -> str:
         """The library's version, and what else decides about its speed."""
-        raise NotImplementedError
 
     @classmethod
     def can_do(cls, case: Case) -> bool:
         """Whether the library has the case's activations."""
         return True
 
+    @abstractmethod
     def reset(self, parameters: Array, learning_rate: float) -> None:
         """Start over from these parameters, with a new optimizer."""
-        raise NotImplementedError
 
     def prepare(self, job: str, x: Array, y: NDArray[Any]) -> tuple[Any, ...]:
         """The arguments of a job, as the library keeps such data; `call` is for NumPy's arrays."""
         return (x,) if job in ("forward", "call") else (x, y)
 
-    def before_slice(self) -> None:
+    def before_slice(self) -> None:  # noqa: B027 - most peers have none
         """Settings that are the process's and not the net's."""
 
     def as_output(self, result: Any) -> Array:
@@ -63,9 +64,9 @@ class Peer:
         return value, flat, inputs
 
     @property
+    @abstractmethod
     def parameters(self) -> Array:
         """All of them now: of each layer the weight (n_inputs, n_outputs), then the bias."""
-        raise NotImplementedError
 
 
 def split(flat: Array, case: Case) -> list[tuple[Array, Array]]:
