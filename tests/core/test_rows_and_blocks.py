@@ -187,3 +187,47 @@ def test_sgd_in_passing_is_undone(isa, dtype, n_rows, overflows):
         net.train_step(x, y, mlpcore.losses.MSE(reduction="sum"), optimizer)
     assert np.array_equal(net.parameters, before)
     assert optimizer.n_steps == 0
+
+
+# So many parameters and so few rows that a step looks whether it is sure to be finite, and then
+# keeps no way back.
+SURE_SIZES = [70, 80, 2]
+
+
+@pytest.mark.parametrize("n_rows", [1, 3, 7])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_step_without_a_way_back_is_the_same(isa, dtype, n_rows, n_threads):
+    rng = np.random.default_rng(0)
+    net = mlpcore.MLP(SURE_SIZES, ["relu", "identity"], dtype=dtype, seed=0)
+    apart = net.copy()
+    x = rng.normal(size=(n_rows, 70)).astype(dtype)
+    y = rng.normal(size=(n_rows, 2)).astype(dtype)
+    _core.set_default_n_threads(n_threads)
+    net.train_step(x, y, "mse", mlpcore.SGD(0.1, weight_decay=0.1))
+    _, gradients = apart.value_and_grad(x, y, "mse")
+    mlpcore.SGD(0.1, weight_decay=0.1).step(apart, gradients)
+    assert np.array_equal(net.parameters, apart.parameters)
+
+
+@pytest.mark.parametrize("n_rows", [1, 7])
+@pytest.mark.parametrize("what", ["weight", "bias", "step", "loss"])
+def test_a_step_that_is_not_sure_is_undone(isa, dtype, n_rows, what):
+    rng = np.random.default_rng(0)
+    net = mlpcore.MLP(SURE_SIZES, ["relu", "identity"], dtype=dtype, seed=0)
+    x = rng.uniform(0.1, 1, (n_rows, 70)).astype(dtype)
+    y = rng.normal(size=(n_rows, 2)).astype(dtype)
+    root = np.sqrt(np.finfo(dtype).max)
+    learning_rate = 0.1
+    if what == "weight":  # the loss is finite all the same: ReLU makes 0 of -inf
+        net.weights[0][3, 5] = -np.inf
+    elif what == "bias":
+        net.biases[0][3] = -np.inf
+    elif what == "step":
+        y[0, 1] = root / 10
+        learning_rate = float(10 * root)
+    else:
+        y[-1, -1] = 10 * root
+    before = net.parameters.copy()
+    with pytest.raises(FloatingPointError):
+        net.train_step(x, y, mlpcore.losses.MSE(reduction="sum"), mlpcore.SGD(learning_rate))
+    assert np.array_equal(net.parameters, before)
