@@ -73,7 +73,7 @@ MLP_INLINE void MLP_REAL(tile_step)(const mlp_real *const *group, size_t row_ste
         MLP_UNROLL
         for (size_t v = 0; v < vecs; v++) {
             v_store(copy + v * MLP_LANES, bv[v]);
-            MLP_PREFETCH(b + MLP_FETCH_AHEAD * b_stride + v * MLP_LANES);
+            MLP_PREFETCH(b + MLP_FETCH_AHEAD * b_stride + v * MLP_LANES + MLP_LANES - 1);
         }
     }
     MLP_UNROLL
