@@ -20,28 +20,11 @@
 
 #define mlp_product MLP_REAL(product)
 typedef struct mlp_product {
-    size_t n_rows, n_inner, n_columns;
-    const mlp_real *a;
-    size_t a_stride;
+    size_t n_rows, n_columns;
     int a_is_columns;
-    const mlp_real *b;
-    size_t b_stride;
     int b_is_transposed; /* b is (n_columns, n_inner), b_stride from column to column */
-    mlp_real *c;
-    size_t c_stride;
-    int accumulate;
-    const mlp_real *bias;   /* (n_columns) or NULL */
-    int bias_is_scalar;     /* bias is one number, for all columns */
-    const mlp_real *factor; /* (n_rows, n_columns) at factor_stride, or NULL */
-    size_t factor_stride;
-    int factor_is_relu; /* factor holds outputs of ReLU: what counts is its derivative */
-    mlp_activation activation;
-    mlp_real *output;     /* f(c) at c_stride, may be c itself; NULL: c is all that is wanted */
-    mlp_real *derivative; /* f'(c) at c_stride, or NULL */
-    int watch;            /* this and the next two: see tiles */
-    const mlp_optimizer *update;
-    mlp_real *parameters;
-    mlp_real *scratch; /* a panel of B */
+    mlp_real *scratch;   /* a panel of B */
+    mlp_tiles tiles;     /* the rest, for all columns and inner indices: they are cut up here */
 } mlp_product;
 
 /* A panel of a product whose inner dimension is n_inner at most. */
@@ -50,20 +33,27 @@ static size_t MLP_REAL(scratch_bytes)(size_t n_inner) {
     return depth * MLP_PANEL * sizeof(mlp_real);
 }
 
-/* panel (depth, MLP_PANEL) = the transpose of b (width, depth), by blocks in registers. What lies
- * beyond the last block that has a column is left as it is: no tile reads it. */
+/* panel (depth, MLP_PANEL) = the transpose of b (width, depth). What lies beyond the last register
+ * that has a column is left as it is: no tile reads it. */
 static void MLP_REAL(transpose_panel)(size_t depth, size_t width, const mlp_real *b,
                                       size_t b_stride, mlp_real *panel) {
-    for (size_t k = 0; k < depth; k += MLP_BLOCK) {
-        for (size_t j = 0; j < width; j += MLP_BLOCK) {
-            const mlp_real *from = b + j * b_stride + k;
-            mlp_real *to = panel + k * MLP_PANEL + j;
-            if (k + MLP_BLOCK <= depth && j + MLP_BLOCK <= width)
-                v_transpose(from, b_stride, to, MLP_PANEL);
-            else
-                v_transpose_part(width - j < MLP_BLOCK ? width - j : MLP_BLOCK,
-                                 depth - k < MLP_BLOCK ? depth - k : MLP_BLOCK, from, b_stride, to,
-                                 MLP_PANEL);
+    const size_t whole_depth = depth - depth % MLP_LANES;
+    mlp_vec column[MLP_LANES];
+    for (size_t j = 0; j < width; j += MLP_LANES, b += MLP_LANES * b_stride, panel += MLP_LANES) {
+        size_t k = 0;
+        if (j + MLP_LANES <= width) {
+            for (; k < whole_depth; k += MLP_LANES) {
+                v_turn(b + k, b_stride, column);
+                MLP_UNROLL
+                for (size_t i = 0; i < MLP_LANES; i++)
+                    v_store(panel + (k + i) * MLP_PANEL, column[i]);
+            }
+        }
+        for (; k < depth; k += MLP_LANES) {
+            MLP_REAL(turn_rest)(width - j, depth - k, b + k, b_stride, column);
+            MLP_UNROLL
+            for (size_t i = 0; i < MLP_LANES; i++)
+                if (k + i < depth) v_store(panel + (k + i) * MLP_PANEL, column[i]);
         }
     }
 }
@@ -71,7 +61,8 @@ static void MLP_REAL(transpose_panel)(size_t depth, size_t width, const mlp_real
 /* The tiles that suit a product of few rows or few samples; NULL: none. */
 MLP_INLINE const mlp_wide_tile *MLP_REAL(wide_tiles_of)(const mlp_product *p) {
     if (p->a_is_columns)
-        return p->n_inner <= MLP_WIDE_SAMPLES || p->n_rows == 1 ? MLP_REAL(wide_columns) : NULL;
+        return p->tiles.n_inner <= MLP_WIDE_SAMPLES || p->n_rows == 1 ? MLP_REAL(wide_columns)
+                                                                      : NULL;
     if (p->b_is_transposed || p->n_rows > MLP_WIDE_ROWS) return NULL;
     return MLP_REAL(wide_rows)[p->n_rows - 1];
 }
@@ -82,6 +73,12 @@ MLP_INLINE const mlp_wide_tile *MLP_REAL(widest_tile)(const mlp_wide_tile *wide,
     while (wide->vecs > 0 && wide->vecs * MLP_LANES > n_columns)
         wide++;
     return wide->vecs > 0 ? wide : NULL;
+}
+
+/* The tile for few rows that turns B itself. */
+MLP_INLINE const mlp_wide_tile *MLP_REAL(turning_tile)(size_t n_rows, size_t n_columns) {
+    if (n_rows == 1 && n_columns > MLP_LANES) return &MLP_REAL(turning_pair);
+    return &MLP_REAL(turning_rows)[n_rows - 1];
 }
 
 /* All tiles of one panel of n_rows: `n_tall` of short_rows + 1 rows, then the others. The first one
@@ -113,12 +110,31 @@ MLP_INLINE int MLP_REAL(run_tiles)(mlp_tiles *t, size_t n_tiles, size_t short_ro
     }
 }
 
-/* Whether all is finite that is watched. */
-static int MLP_REAL(product_run)(const mlp_product *p) {
+/* Moves on to the columns from `column` on. */
+MLP_INLINE void MLP_REAL(move_columns)(mlp_tiles *t, size_t column) {
+    if (t->c != NULL) t->c += column;
+    if (t->bias != NULL && !t->bias_is_scalar) t->bias += column;
+    if (t->factor != NULL) t->factor += column;
+    if (t->output != NULL) t->output += column;
+    if (t->derivative != NULL) t->derivative += column;
+    if (t->parameters != NULL) t->parameters += column;
+}
+
+/* What is done to a sum comes when it is complete. */
+MLP_INLINE void MLP_REAL(sum_only)(mlp_tiles *t) {
+    t->bias = t->factor = NULL;
+    t->output = t->derivative = t->parameters = NULL;
+    t->update = NULL;
+    t->relu = t->watch = 0;
+}
+
+/* Whether all is finite that is watched. p->tiles is used up. */
+static int MLP_REAL(product_run)(mlp_product *p) {
+    const size_t n_inner = p->tiles.n_inner, b_stride = p->tiles.b_stride;
     int finite = 1;
     if (p->n_rows == 0) return finite;
     const int copies = !p->b_is_transposed && p->n_rows > 2 * MLP_TILE_ROWS &&
-                       p->b_stride * sizeof(mlp_real) > MLP_SPARSE_BYTES;
+                       b_stride * sizeof(mlp_real) > MLP_SPARSE_BYTES;
     const mlp_wide_tile *wide_tiles = MLP_REAL(wide_tiles_of)(p);
     size_t n_tiles = 1, short_rows = p->n_rows, n_tall = 0;
     if (p->n_rows > MLP_TILE_ROWS) { /* divisions, which a tiny net would feel */
@@ -126,55 +142,46 @@ static int MLP_REAL(product_run)(const mlp_product *p) {
         short_rows = p->n_rows / n_tiles;
         n_tall = p->n_rows % n_tiles;
     }
-    const int relu = p->activation == MLP_RELU && p->output == p->c && p->derivative == NULL;
+    const int turning = p->b_is_transposed && p->n_rows <= MLP_TURNING_ROWS && n_inner >= MLP_LANES;
 
-    for (size_t k0 = 0; k0 == 0 || k0 < p->n_inner; k0 += MLP_SWEEP) {
-        const size_t depth = p->n_inner - k0 < MLP_SWEEP ? p->n_inner - k0 : MLP_SWEEP;
-        const int last_sweep = k0 + depth == p->n_inner;
+    for (size_t k0 = 0; k0 == 0 || k0 < n_inner; k0 += MLP_SWEEP) {
+        const size_t depth = n_inner - k0 < MLP_SWEEP ? n_inner - k0 : MLP_SWEEP;
         for (size_t column = 0, width; column < p->n_columns; column += width) {
             const size_t left = p->n_columns - column;
-            const mlp_wide_tile *wide = MLP_REAL(widest_tile)(wide_tiles, left);
-            width = wide ? wide->vecs * MLP_LANES : left < MLP_PANEL ? left : MLP_PANEL;
+            const mlp_wide_tile *wide = turning ? MLP_REAL(turning_tile)(p->n_rows, left)
+                                                : MLP_REAL(widest_tile)(wide_tiles, left);
+            const size_t widest = wide ? wide->vecs * MLP_LANES : MLP_PANEL;
+            width = left < widest ? left : widest;
             const size_t vecs = (width + MLP_LANES - 1) / MLP_LANES;
-            mlp_tiles t = {
-                .n_inner = depth,
-                .a = p->a_is_columns ? p->a + k0 * p->a_stride : p->a + k0,
-                .a_stride = p->a_stride,
-                .c = p->c ? p->c + column : NULL,
-                .c_stride = p->c_stride,
-                .n_last = width - (vecs - 1) * MLP_LANES,
-                .accumulate = p->accumulate || k0 > 0,
-            };
-            if (p->b_is_transposed) {
-                t.b = p->scratch;
-                t.b_stride = MLP_PANEL;
-                MLP_REAL(transpose_panel)(depth, width, p->b + column * p->b_stride + k0,
-                                          p->b_stride, p->scratch);
-            } else {
-                t.b = p->b + k0 * p->b_stride + column;
-                t.b_stride = p->b_stride;
+            /* Not copied where it is used once: a copy by registers waits until all its words,
+             * which were just written, have reached the cache. */
+            const int is_all = width == p->n_columns && depth == n_inner;
+            mlp_tiles part, *t = &p->tiles;
+            if (!is_all) {
+                part = p->tiles;
+                t = &part;
+                t->n_inner = depth;
+                t->b += p->b_is_transposed ? column * b_stride + k0 : k0 * b_stride + column;
+                MLP_REAL(move_columns)(t, column);
+                if (k0 > 0) {
+                    t->a += k0 * (p->a_is_columns ? t->a_stride : 1);
+                    t->accumulate = 1;
+                }
+                if (k0 + depth < n_inner) MLP_REAL(sum_only)(t);
             }
-            if (last_sweep) {
-                t.bias = p->bias && !p->bias_is_scalar ? p->bias + column : p->bias;
-                t.bias_is_scalar = p->bias_is_scalar;
-                t.factor = p->factor ? p->factor + column : NULL;
-                t.factor_stride = p->factor_stride;
-                t.factor_is_relu = p->factor_is_relu;
-                t.relu = relu;
-                t.watch = p->watch;
-                t.activation = p->activation;
-                t.output = p->output && !relu ? p->output + column : NULL;
-                t.derivative = p->derivative ? p->derivative + column : NULL;
-                t.update = p->update;
-                t.parameters = p->parameters ? p->parameters + column : NULL;
+            t->n_last = width - (vecs - 1) * MLP_LANES;
+            if (p->b_is_transposed && !turning) {
+                MLP_REAL(transpose_panel)(depth, width, t->b, b_stride, p->scratch);
+                t->b = p->scratch;
+                t->b_stride = MLP_PANEL;
             }
             if (wide) {
-                t.n_tiles = p->a_is_columns ? p->n_rows : 1;
-                finite &= wide->run(&t);
-                continue;
+                t->n_tiles = p->a_is_columns ? p->n_rows : 1;
+                finite &= wide->run(t);
+            } else {
+                finite &= MLP_REAL(run_tiles)(t, n_tiles, short_rows, n_tall, vecs, p->a_is_columns,
+                                              copies ? p->scratch : NULL);
             }
-            finite &= MLP_REAL(run_tiles)(&t, n_tiles, short_rows, n_tall, vecs, p->a_is_columns,
-                                          copies ? p->scratch : NULL);
         }
     }
     return finite;

@@ -16,12 +16,13 @@
 MLP_TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
 #define MLP_ISA avx512
 #define MLP_SIMD_AVX512
-#define MLP_TILE_ROWS            14 /* 14 x 2 accumulators + 2 of B + 1 of A: 31 of 32 registers */
-#define MLP_TILE_VECS            2
-#define MLP_FOR_EACH_TILE(use)   MLP_TILES_14(use, 1) MLP_TILES_14(use, 2)
-#define MLP_FOR_EACH_WIDE_1(use) use(1, 16) use(1, 8) use(1, 4)
-#define MLP_FOR_EACH_WIDE_2(use) use(2, 8) use(2, 4)
-#define MLP_FOR_EACH_WIDE_3(use) use(3, 8) use(3, 4)
+#define MLP_TILE_ROWS             14 /* 14 x 2 accumulators + 2 of B + 1 of A: 31 of 32 registers */
+#define MLP_TILE_VECS             2
+#define MLP_FOR_EACH_TILE(use)    MLP_TILES_14(use, 1) MLP_TILES_14(use, 2)
+#define MLP_FOR_EACH_WIDE_1(use)  use(1, 16) use(1, 8) use(1, 4)
+#define MLP_FOR_EACH_WIDE_2(use)  use(2, 8) use(2, 4)
+#define MLP_FOR_EACH_WIDE_3(use)  use(3, 8) use(3, 4)
+#define MLP_FOR_EACH_TURNING(use) MLP_TILES_8(use, 1)
 #include "instantiate.h"
 MLP_TARGET_END
 #else

@@ -26,4 +26,5 @@
 #define MLP_FOR_EACH_WIDE_1(use)
 #define MLP_FOR_EACH_WIDE_2(use)
 #define MLP_FOR_EACH_WIDE_3(use)
+#define MLP_FOR_EACH_TURNING(use) use(1, 1)
 #include "instantiate.h"

@@ -23,37 +23,41 @@ static int MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, cons
                                     size_t x_stride, void *z, void *a, void *d, size_t stride,
                                     void *scratch) {
     const int whole_row = layer->activation == MLP_SOFTMAX;
+    mlp_real *sum = z ? z : a;
     mlp_product p = {
         .n_rows = n_rows,
-        .n_inner = layer->n_inputs,
         .n_columns = layer->n_outputs,
-        .a = x,
-        .a_stride = x_stride,
-        .b = layer->weight,
-        .b_stride = layer->n_outputs,
-        .c = z ? z : a,
-        .c_stride = stride,
-        .bias = layer->bias,
-        .activation = layer->activation,
-        .watch = layer->watch,
         .scratch = scratch,
+        .tiles = {.n_inner = layer->n_inputs,
+                  .a = x,
+                  .a_stride = x_stride,
+                  .b = layer->weight,
+                  .b_stride = layer->n_outputs,
+                  .c = sum,
+                  .c_stride = stride,
+                  .bias = layer->bias,
+                  .activation = layer->activation,
+                  .watch = layer->watch},
     };
+    mlp_tiles *t = &p.tiles;
     if (layer->n_outputs == 1 && stride == 1 && n_rows > MLP_WIDE_ROWS) { /* z^T = W X^T */
         p.n_rows = 1;
-        p.n_columns = p.c_stride = n_rows;
-        p.a = layer->weight;
-        p.a_stride = layer->n_inputs;
-        p.b = x;
-        p.b_stride = x_stride;
+        p.n_columns = t->c_stride = n_rows;
         p.b_is_transposed = 1;
-        p.bias_is_scalar = 1;
+        t->a = layer->weight;
+        t->a_stride = layer->n_inputs;
+        t->b = x;
+        t->b_stride = x_stride;
+        t->bias_is_scalar = 1;
     }
-    if (a && !whole_row && (layer->activation != MLP_IDENTITY || z || d)) {
-        p.output = a;
-        p.derivative = d;
+    if (a && layer->activation == MLP_RELU && !z && !d) {
+        t->relu = 1;
+    } else if (a && !whole_row && (layer->activation != MLP_IDENTITY || z || d)) {
+        t->output = a;
+        t->derivative = d;
     }
     const int finite = MLP_REAL(product_run)(&p);
-    if (a && whole_row) MLP_REAL(softmax)(n_rows, layer->n_outputs, stride, p.c, a);
+    if (a && whole_row) MLP_REAL(softmax)(n_rows, layer->n_outputs, stride, sum, a);
     return finite;
 }
 
@@ -62,21 +66,21 @@ static void MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_ro
                                             int d_is_relu, void *dx, size_t dx_stride,
                                             void *scratch) {
     const int one_output = layer->n_outputs == 1;
-    const mlp_product p = {
+    mlp_product p = {
         .n_rows = n_rows,
-        .n_inner = layer->n_outputs,
         .n_columns = layer->n_inputs,
-        .a = dz,
-        .a_stride = dz_stride,
-        .b = layer->weight,
-        .b_stride = one_output ? layer->n_inputs : layer->n_outputs,
         .b_is_transposed = !one_output, /* its transpose is the vector as it lies */
-        .c = dx,
-        .c_stride = dx_stride,
-        .factor = d,
-        .factor_stride = d_stride,
-        .factor_is_relu = d_is_relu,
         .scratch = scratch,
+        .tiles = {.n_inner = layer->n_outputs,
+                  .a = dz,
+                  .a_stride = dz_stride,
+                  .b = layer->weight,
+                  .b_stride = one_output ? layer->n_inputs : layer->n_outputs,
+                  .c = dx,
+                  .c_stride = dx_stride,
+                  .factor = d,
+                  .factor_stride = d_stride,
+                  .factor_is_relu = d_is_relu},
     };
     MLP_REAL(product_run)(&p);
 }
@@ -84,19 +88,16 @@ static void MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_ro
 /* to (n_columns, n_rows) = the transpose of from (n_rows, n_columns), both contiguous. */
 static void MLP_REAL(transpose)(size_t n_rows, size_t n_columns, const mlp_real *from,
                                 mlp_real *to) {
-    mlp_real block[MLP_BLOCK * MLP_BLOCK];
-    for (size_t i = 0; i < n_rows; i += MLP_BLOCK) {
-        const size_t height = n_rows - i < MLP_BLOCK ? n_rows - i : MLP_BLOCK;
-        for (size_t j = 0; j < n_columns; j += MLP_BLOCK) {
-            const size_t width = n_columns - j < MLP_BLOCK ? n_columns - j : MLP_BLOCK;
-            v_transpose_part(height, width, from + i * n_columns + j, n_columns, block, MLP_BLOCK);
-            for (size_t k = 0; k < width; k++) {
-                for (size_t l = 0; l < height; l += MLP_LANES) {
-                    const mlp_tail tail = v_tail(height - l < MLP_LANES ? height - l : MLP_LANES);
-                    v_store_tail(to + (j + k) * n_rows + i + l, tail,
-                                 v_load_tail(block + k * MLP_BLOCK + l, tail));
-                }
-            }
+    for (size_t i = 0; i < n_rows; i += MLP_LANES) {
+        const size_t height = n_rows - i < MLP_LANES ? n_rows - i : MLP_LANES;
+        const mlp_tail tail = v_tail(height);
+        for (size_t j = 0; j < n_columns; j += MLP_LANES) {
+            const size_t width = n_columns - j < MLP_LANES ? n_columns - j : MLP_LANES;
+            mlp_vec column[MLP_LANES];
+            MLP_REAL(turn_rest)(height, width, from + i * n_columns + j, n_columns, column);
+            MLP_UNROLL
+            for (size_t k = 0; k < MLP_LANES; k++)
+                if (k < width) v_store_tail(to + (j + k) * n_rows + i, tail, column[k]);
         }
     }
 }
@@ -104,22 +105,23 @@ static void MLP_REAL(transpose)(size_t n_rows, size_t n_columns, const mlp_real 
 /* The gradient of a narrow layer: dW = dZ^T X in scratch, then its transpose. */
 static int MLP_REAL(narrow_backward_weight)(const mlp_product *p) {
     const size_t n_inputs = p->n_rows, n_outputs = p->n_columns;
-    const mlp_product swapped = {
+    const mlp_tiles *t = &p->tiles;
+    mlp_product swapped = {
         .n_rows = n_outputs,
-        .n_inner = p->n_inner,
         .n_columns = n_inputs,
-        .a = p->b,
-        .a_stride = p->b_stride,
         .a_is_columns = 1,
-        .b = p->a,
-        .b_stride = p->a_stride,
-        .c = p->scratch,
-        .c_stride = n_inputs,
+        .tiles = {.n_inner = t->n_inner,
+                  .a = t->b,
+                  .a_stride = t->b_stride,
+                  .b = t->a,
+                  .b_stride = t->a_stride,
+                  .c = p->scratch,
+                  .c_stride = n_inputs},
     };
     MLP_REAL(product_run)(&swapped);
-    MLP_REAL(transpose)(n_outputs, n_inputs, p->scratch, p->c);
-    return p->update == NULL ||
-           MLP_REAL(sgd_exchange)(p->update, n_inputs * n_outputs, p->parameters, p->c);
+    MLP_REAL(transpose)(n_outputs, n_inputs, p->scratch, t->c);
+    return t->update == NULL ||
+           MLP_REAL(sgd_exchange)(t->update, n_inputs * n_outputs, t->parameters, t->c);
 }
 
 static int MLP_REAL(linear_backward_weight)(const mlp_linear *layer, size_t n_rows, const void *x,
@@ -127,32 +129,32 @@ static int MLP_REAL(linear_backward_weight)(const mlp_linear *layer, size_t n_ro
                                             size_t begin, size_t end, int accumulate,
                                             void *grad_weight, const mlp_optimizer *update,
                                             void *weight, void *scratch) {
+    const size_t n_outputs = layer->n_outputs, n_inputs = end - begin;
     mlp_product p = {
-        .n_rows = end - begin,
-        .n_inner = n_rows,
-        .n_columns = layer->n_outputs,
-        .a = (const mlp_real *)x + begin,
-        .a_stride = x_stride,
+        .n_rows = n_inputs,
+        .n_columns = n_outputs,
         .a_is_columns = 1,
-        .b = dz,
-        .b_stride = dz_stride,
-        .c = grad_weight ? (mlp_real *)grad_weight + begin * layer->n_outputs : NULL,
-        .c_stride = layer->n_outputs,
-        .accumulate = accumulate,
-        .update = update,
-        .parameters = update ? (mlp_real *)weight + begin * layer->n_outputs : NULL,
         .scratch = scratch,
+        .tiles = {.n_inner = n_rows,
+                  .a = (const mlp_real *)x + begin,
+                  .a_stride = x_stride,
+                  .b = dz,
+                  .b_stride = dz_stride,
+                  .c = grad_weight ? (mlp_real *)grad_weight + begin * n_outputs : NULL,
+                  .c_stride = n_outputs,
+                  .accumulate = accumulate,
+                  .update = update,
+                  .parameters = update ? (mlp_real *)weight + begin * n_outputs : NULL},
     };
-    if (layer->n_outputs == 1) { /* dW = dZ^T X */
+    if (n_outputs == 1) { /* dW = dZ^T X */
         p.n_rows = 1;
-        p.n_columns = p.c_stride = end - begin;
-        p.a = dz;
-        p.a_stride = dz_stride;
-        p.b = (const mlp_real *)x + begin;
-        p.b_stride = x_stride;
-    } else if (layer->n_outputs <= MLP_NARROW && end - begin >= MLP_PANEL &&
-               end - begin <= MLP_SWEEP && !accumulate && n_rows > MLP_WIDE_SAMPLES &&
-               grad_weight) {
+        p.n_columns = p.tiles.c_stride = n_inputs;
+        p.tiles.a = dz;
+        p.tiles.a_stride = dz_stride;
+        p.tiles.b = (const mlp_real *)x + begin;
+        p.tiles.b_stride = x_stride;
+    } else if (n_outputs <= MLP_NARROW && n_inputs >= MLP_PANEL && n_inputs <= MLP_SWEEP &&
+               !accumulate && n_rows > MLP_WIDE_SAMPLES && grad_weight) {
         return MLP_REAL(narrow_backward_weight)(&p);
     }
     return MLP_REAL(product_run)(&p);

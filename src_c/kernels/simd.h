@@ -25,7 +25,7 @@
  *   v_ldexp(a, n)              a 2^n, rounded once, for an integer-valued n, |n| <= 240 in float and
  *                              2000 in double; a 2^(n/2) is normal, 0 or not finite, or n is 0
  *   v_exponent(a) v_mantissa(a)   a = mantissa 2^exponent, 1 <= mantissa < 2, for normal a > 0
- *   v_transpose(...)         a square block, see simd_transpose.h
+ *   v_turn(...)              a square block turned, see simd_transpose.h
  *
  * Every word is exact or correctly rounded, hence has the same bits on every instruction set.
  */

@@ -8,7 +8,9 @@
  */
 #define MLP_VECTOR_BYTES sizeof(mlp_real)
 
-#define mlp_vec  mlp_real
+typedef float vec_f32;
+typedef double vec_f64;
+#define mlp_vec  V_(vec)
 #define mlp_mask int
 #define mlp_tail int
 

@@ -13,7 +13,8 @@
  * splits and all instruction sets agree to the bit.
  *
  * A is read from where it lies, as rows (inner index contiguous: a forward product) or as columns
- * (row index contiguous: the transposed x of a weight gradient).
+ * (row index contiguous: the transposed x of a weight gradient). B lies as rows; or, where one tile
+ * is all there is, as columns (the weight of a backward product), which the tile turns in passing.
  */
 #define MLP_PANEL        (MLP_TILE_VECS * MLP_LANES)
 #define MLP_ACCUMULATORS (MLP_TILE_ROWS * MLP_TILE_VECS)
@@ -23,6 +24,9 @@
 #define MLP_FETCH_AHEAD 32
 /* A tile over so many inner indices takes long enough for what follows it to be asked for. */
 #define MLP_DEEP 128
+
+/* How a tile reads A and B: both as rows, or one of them as columns. */
+typedef enum mlp_tile_kind { MLP_ROWS, MLP_A_COLUMNS, MLP_B_COLUMNS } mlp_tile_kind;
 #endif
 
 /* n_tiles tiles of equal height below each other, on one panel of B. */
@@ -33,11 +37,11 @@ typedef struct mlp_tiles {
     const mlp_real *a;
     size_t a_stride; /* rows: from row to row; columns: from inner index to inner index */
     const mlp_real *b;
-    size_t b_stride;  /* from inner index to inner index */
+    size_t b_stride;  /* from inner index to inner index; B as columns: from column to column */
     mlp_real *b_copy; /* where the panel is copied to, MLP_PANEL columns a row; or NULL */
+    size_t n_last;    /* columns in the last register, 1 .. LANES */
     mlp_real *c;
     size_t c_stride;
-    size_t n_last;          /* columns in the last register, 1 .. LANES */
     int accumulate;         /* C + AB instead of AB */
     int relu;               /* C becomes max(0, .) */
     int watch;              /* the result tells whether C with its bias is finite */
@@ -85,11 +89,44 @@ MLP_INLINE void MLP_REAL(tile_step)(const mlp_real *const *group, size_t row_ste
     }
 }
 
+/* The first rows and columns of a matrix, at most MLP_LANES of each, turned. */
+MLP_INLINE void MLP_REAL(turn_rest)(size_t n_rows, size_t n_columns, const mlp_real *from,
+                                    size_t stride, mlp_vec column[MLP_LANES]) {
+    v_turn_part(n_rows < MLP_LANES ? n_rows : MLP_LANES,
+                n_columns < MLP_LANES ? n_columns : MLP_LANES, from, stride, column);
+}
+
+/* The next `depth` inner indices of B as columns, at most MLP_LANES: registers of columns are turned
+ * and used at once, which spares the memory between. */
+MLP_INLINE void MLP_REAL(turning_step)(const int whole, size_t depth, size_t n_last,
+                                       const mlp_real *a, size_t a_stride, const mlp_real *b,
+                                       size_t b_stride, const size_t rows, const size_t vecs,
+                                       mlp_vec acc[MLP_ACCUMULATORS]) {
+    MLP_UNROLL
+    for (size_t v = 0; v < vecs; v++) {
+        mlp_vec column[MLP_LANES];
+        const mlp_real *from = b + v * MLP_LANES * b_stride;
+        if (whole)
+            v_turn(from, b_stride, column);
+        else
+            MLP_REAL(turn_rest)(v + 1 < vecs ? MLP_LANES : n_last, depth, from, b_stride, column);
+        MLP_UNROLL
+        for (size_t i = 0; i < MLP_LANES; i++) {
+            if (!whole && i >= depth) break;
+            MLP_UNROLL
+            for (size_t r = 0; r < rows; r++)
+                acc[r * vecs + v] =
+                    v_fma(v_set1(a[r * a_stride + i]), column[i], acc[r * vecs + v]);
+        }
+    }
+}
+
 /* Chunks of the inner dimension, each from zero, added up in order. */
 MLP_INLINE void MLP_REAL(tile_multiply)(const mlp_tiles *t, const mlp_real *a, const mlp_real *c,
                                         const size_t rows, const size_t vecs,
-                                        const int a_is_columns, mlp_tail tail,
+                                        const mlp_tile_kind kind, mlp_tail tail,
                                         mlp_vec acc[MLP_ACCUMULATORS]) {
+    const int a_is_columns = kind == MLP_A_COLUMNS;
     const size_t b_stride = t->b_stride, a_stride = t->a_stride;
     const size_t row_step = a_is_columns ? 1 : a_stride, inner_step = a_is_columns ? a_stride : 1;
     const mlp_real *b = t->b;
@@ -110,8 +147,19 @@ MLP_INLINE void MLP_REAL(tile_multiply)(const mlp_tiles *t, const mlp_real *a, c
             for (size_t v = 0; v < vecs; v++)
                 acc[i * vecs + v] = v_zero();
         }
-        /* Products of few rows do not copy, and those of many have no short tiles. */
-        if (copy == NULL || rows <= MLP_TILE_ROWS / 2) {
+        if (kind == MLP_B_COLUMNS) {
+            size_t k = 0;
+            if (t->n_last == MLP_LANES)
+                for (; k + MLP_LANES <= depth; k += MLP_LANES)
+                    MLP_REAL(turning_step)(1, MLP_LANES, MLP_LANES, a + k, a_stride, b + k,
+                                           b_stride, rows, vecs, acc);
+            for (; k < depth; k += MLP_LANES)
+                MLP_REAL(turning_step)(0, depth - k, t->n_last, a + k, a_stride, b + k, b_stride,
+                                       rows, vecs, acc);
+            a += depth;
+            b += depth;
+            /* Products of few rows do not copy, and those of many have no short tiles. */
+        } else if (copy == NULL || rows <= MLP_TILE_ROWS / 2) {
             for (size_t k = 0; k < depth; k++, b += b_stride) {
                 MLP_REAL(tile_step)(group, row_step, b, b_stride, NULL, rows, vecs, tail, acc);
                 MLP_UNROLL
@@ -236,7 +284,8 @@ MLP_INLINE void MLP_REAL(tile_fetch)(size_t stride, const mlp_real *at, const si
 
 /* Whether all is finite that is watched. Columns of A come with an update, rows with a tail. */
 MLP_INLINE int MLP_REAL(tiles_run)(const mlp_tiles *t, const size_t rows, const size_t vecs,
-                                   const int a_is_columns) {
+                                   const mlp_tile_kind kind) {
+    const int a_is_columns = kind == MLP_A_COLUMNS;
     const mlp_tail tail = v_tail(t->n_last);
     const size_t a_step = rows * (a_is_columns ? 1 : t->a_stride), c_step = rows * t->c_stride;
     const mlp_real *a = t->a, *factor = t->factor;
@@ -258,7 +307,7 @@ MLP_INLINE int MLP_REAL(tiles_run)(const mlp_tiles *t, const size_t rows, const 
             if (!a_is_columns && factor != NULL)
                 MLP_REAL(tile_fetch)(t->factor_stride, factor, rows, vecs);
         }
-        MLP_REAL(tile_multiply)(t, a, c, rows, vecs, a_is_columns, tail, acc);
+        MLP_REAL(tile_multiply)(t, a, c, rows, vecs, kind, tail, acc);
         mlp_real *to = c;
         if (a_is_columns && parameters != NULL) {
             MLP_REAL(tile_update)(&constants, parameters, c, t->c_stride, found, rows, vecs, tail,
@@ -293,21 +342,21 @@ MLP_INLINE int MLP_REAL(tiles_run)(const mlp_tiles *t, const size_t rows, const 
 typedef int (*mlp_tiles_function)(const mlp_tiles *);
 
 #define MLP_TILE_NAME(r, v, kind) MLP_REAL(tiles_##kind##_##r##x##v)
-#define MLP_TILE_DEFINE(r, v)                                     \
-    static int MLP_TILE_NAME(r, v, rows)(const mlp_tiles *t) {    \
-        return MLP_REAL(tiles_run)(t, r, v, 0);                   \
-    }                                                             \
-    static int MLP_TILE_NAME(r, v, columns)(const mlp_tiles *t) { \
-        return MLP_REAL(tiles_run)(t, r, v, 1);                   \
+#define MLP_TILE_FUNCTION(r, v, kind)                          \
+    static int MLP_TILE_NAME(r, v, kind)(const mlp_tiles *t) { \
+        return MLP_REAL(tiles_run)(t, r, v, kind);             \
     }
-#define MLP_TILE_ROWS_ENTRY(r, v)    MLP_TILE_NAME(r, v, rows),
-#define MLP_TILE_COLUMNS_ENTRY(r, v) MLP_TILE_NAME(r, v, columns),
+#define MLP_TILE_DEFINE(r, v)         \
+    MLP_TILE_FUNCTION(r, v, MLP_ROWS) \
+    MLP_TILE_FUNCTION(r, v, MLP_A_COLUMNS)
+#define MLP_ROWS_ENTRY(r, v)      MLP_TILE_NAME(r, v, MLP_ROWS),
+#define MLP_A_COLUMNS_ENTRY(r, v) MLP_TILE_NAME(r, v, MLP_A_COLUMNS),
 
 MLP_FOR_EACH_TILE(MLP_TILE_DEFINE)
 
 /* [a_is_columns][(vecs - 1) * MLP_TILE_ROWS + rows - 1] */
 static const mlp_tiles_function MLP_REAL(tile_table)[2][MLP_TILE_VECS * MLP_TILE_ROWS] = {
-    {MLP_FOR_EACH_TILE(MLP_TILE_ROWS_ENTRY)}, {MLP_FOR_EACH_TILE(MLP_TILE_COLUMNS_ENTRY)}};
+    {MLP_FOR_EACH_TILE(MLP_ROWS_ENTRY)}, {MLP_FOR_EACH_TILE(MLP_A_COLUMNS_ENTRY)}};
 
 /* Few rows: wide tiles read B in longer runs, and have enough accumulators to hide the latency of
  * an addition. The gradient of few samples: a row of it at a time, which the memory likes, since
@@ -320,16 +369,10 @@ typedef struct mlp_wide_tile {
 #define MLP_WIDE_ROWS    3 /* rows that count as few */
 #define MLP_WIDE_SAMPLES 4 /* samples that count as few */
 
-#define MLP_WIDE_DEFINE(r, v)                                  \
-    static int MLP_TILE_NAME(r, v, rows)(const mlp_tiles *t) { \
-        return MLP_REAL(tiles_run)(t, r, v, 0);                \
-    }
-#define MLP_WIDE_DEFINE_COLUMNS(r, v)                             \
-    static int MLP_TILE_NAME(r, v, columns)(const mlp_tiles *t) { \
-        return MLP_REAL(tiles_run)(t, r, v, 1);                   \
-    }
-#define MLP_WIDE_ENTRY(r, v)         {v, MLP_TILE_NAME(r, v, rows)},
-#define MLP_WIDE_ENTRY_COLUMNS(r, v) {v, MLP_TILE_NAME(r, v, columns)},
+#define MLP_WIDE_DEFINE(r, v)         MLP_TILE_FUNCTION(r, v, MLP_ROWS)
+#define MLP_WIDE_DEFINE_COLUMNS(r, v) MLP_TILE_FUNCTION(r, v, MLP_A_COLUMNS)
+#define MLP_WIDE_ENTRY(r, v)          {v, MLP_TILE_NAME(r, v, MLP_ROWS)},
+#define MLP_WIDE_ENTRY_COLUMNS(r, v)  {v, MLP_TILE_NAME(r, v, MLP_A_COLUMNS)},
 MLP_FOR_EACH_WIDE_1(MLP_WIDE_DEFINE)
 MLP_FOR_EACH_WIDE_2(MLP_WIDE_DEFINE)
 MLP_FOR_EACH_WIDE_3(MLP_WIDE_DEFINE)
@@ -342,3 +385,15 @@ static const mlp_wide_tile MLP_REAL(wide_rows)[MLP_WIDE_ROWS][4] = {
 };
 static const mlp_wide_tile MLP_REAL(wide_columns)[4] = {
     MLP_FOR_EACH_WIDE_1(MLP_WIDE_ENTRY_COLUMNS){0, NULL}};
+
+/* Few rows of a product with B as columns: too few to pay for a panel of its own. One row takes two
+ * registers, so that one's additions hide the other's latency. */
+#define MLP_TURNING_DEFINE(r, v) MLP_TILE_FUNCTION(r, v, MLP_B_COLUMNS)
+#define MLP_TURNING_ENTRY(r, v)  {v, MLP_TILE_NAME(r, v, MLP_B_COLUMNS)},
+MLP_TURNING_DEFINE(1, 2)
+MLP_FOR_EACH_TURNING(MLP_TURNING_DEFINE)
+
+static const mlp_wide_tile MLP_REAL(turning_pair) = {2, MLP_TILE_NAME(1, 2, MLP_B_COLUMNS)};
+/* by rows - 1 */
+static const mlp_wide_tile MLP_REAL(turning_rows)[] = {MLP_FOR_EACH_TURNING(MLP_TURNING_ENTRY)};
+#define MLP_TURNING_ROWS (sizeof MLP_REAL(turning_rows) / sizeof *MLP_REAL(turning_rows))
