@@ -106,3 +106,27 @@ def test_a_file_is_the_old_one_or_the_new_one(kind, n_kills, tmp_path):
     # Both were met, and some kills did fall into a writing.
     assert seen == {0, 1}
     assert n_cut >= n_kills // 10
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, 5000, 700_000])
+@pytest.mark.parametrize("make", [save_net, save_trainer])
+def test_a_disk_that_is_full_leaves_the_old_file(make, n_bytes, tmp_path):
+    path = tmp_path / "kept"
+    old, new = make(0), make(1)
+    old(path)
+    before = path.read_bytes()
+    child = os.fork()
+    if child == 0:
+        # Python ignores SIGXFSZ: a write beyond the limit is an OSError, as on a full disk.
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
+        try:
+            new(path)
+        except OSError as error:
+            os._exit(0 if error.filename == str(path) else 2)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["kept"]
