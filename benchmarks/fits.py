@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import resource
 import subprocess
 import sys
 import time
@@ -103,6 +102,21 @@ def loss_of(parameters: Array, fit: Fit, x: Array, y: NDArray[np.int64]) -> floa
     return sum(losses) / fit.n_rows
 
 
+def peak_bytes() -> int:
+    """The most memory that this process has had.
+
+    Raises
+    ------
+    RuntimeError
+        Where nobody tells: getrusage counts what the process was before it became this program.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        raise RuntimeError("fits: expected Linux, whose /proc tells the peak of the memory")
+    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+    return 1024 * int(line.split()[1])
+
+
 def work(name: str, key: str, n_threads: int) -> Fitted:
     """Do one fit in this process."""
     from .peers import load
@@ -120,9 +134,7 @@ def work(name: str, key: str, n_threads: int) -> Fitted:
         start = time.perf_counter()
         peer.learn(*arguments, rows_of_epochs)
         seconds.append(time.perf_counter() - start)
-    parameters = peer.parameters
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    parameters, peak = peer.parameters, peak_bytes()
     return Fitted(
         name,
         fit.case.net,
