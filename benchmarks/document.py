@@ -35,7 +35,7 @@ README_JOBS = ("forward", "value_and_grad", "sgd_step", "adam_step")
 
 
 class Document:
-    """The blocks, made of any number of runs: one for each number of threads, and sweeps."""
+    """The blocks, made of any number of runs: one for each number of threads, sweeps, fits."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self.runs = sorted(runs, key=lambda run: (bool(run.points), run.n_threads))
