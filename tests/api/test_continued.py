@@ -26,7 +26,7 @@ SCHEDULES = {
     "exponential": schedules.Exponential(0.8),
     "cosine": schedules.Cosine(EPOCHS, warmup=1),
     "one-cycle": schedules.OneCycle(EPOCHS),
-    "plateau": schedules.ReduceOnPlateau(1, 0.5, min_delta=0.02),
+    "plateau": schedules.ReduceOnPlateau(2, 0.5, min_delta=0.05),
     "function": by_hand,
 }
 OPTIMIZERS = {
