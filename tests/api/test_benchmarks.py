@@ -382,6 +382,7 @@ def fits(benchmark, monkeypatch):
     short = module.FITS["digits"]._replace(n_rows=200, n_epochs=3)
     monkeypatch.setitem(module.FITS, "digits", short)
     monkeypatch.setattr(module, "N_TIMES", 1)
+    monkeypatch.setattr(module, "N_SECONDS", 0.0)
     return module
 
 
