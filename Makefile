@@ -11,7 +11,7 @@ SOURCES := setup.py pyproject.toml \
            $(wildcard src_c/*.[ch] src_c/kernels/*.[ch])
 C_FILES  = $(shell find benchmarks src_c tests tools -name '*.[ch]')
 
-.PHONY: help demo test lint bench sanitize ulp fuzz wheel clean
+.PHONY: help demo test soak lint bench sanitize ulp fuzz wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -24,6 +24,10 @@ demo: $(VENV)/demo.stamp $(VENV)/mlpcore.stamp ## train three nets on real data 
 test: $(VENV)/test.stamp $(VENV)/mlpcore.stamp ## run the test suite
 	$(PYTEST) -m timing
 	$(PYTEST) -m "not timing" -n 2
+
+# One after the other: some of them assert how soon Ctrl-C is heard.
+soak: $(VENV)/test.stamp $(VENV)/mlpcore.stamp ## kill and interrupt training thousands of times, for half an hour
+	$(PYTEST) -m soak
 
 # Without -O, the intrinsics of gcc are macros that convert signs.
 lint: $(VENV)/lint.stamp ## check style, types and spelling
@@ -40,7 +44,9 @@ bench: $(VENV)/bench.stamp $(VENV)/mlpcore.stamp ## measure the speed, beside th
 
 # The interpreter is not built with the sanitizers, so their libraries have to be there before it
 # (gcc's recipe). It never frees everything, so leaks are not reported. What the sanitizers say
-# goes to file descriptor 2, past pytest's capture. Left out is what tests no code of this build.
+# goes to file descriptor 2, past pytest's capture. Left out is what tests no code of this build,
+# limits of memory, which ASan's own exceeds, and a fork beside a thread that allocates, which gcc
+# 12's does not survive.
 SANITIZE := build/sanitize
 sanitize: $(VENV)/test.stamp $(VENV)/build.stamp ## run the test suite under ASan and UBSan
 	MLPCORE_SANITIZE=1 $(BIN)/python setup.py --quiet build --build-lib $(SANITIZE)
@@ -50,6 +56,8 @@ sanitize: $(VENV)/test.stamp $(VENV)/build.stamp ## run the test suite under ASa
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	$(BIN)/python -P -m pytest -q --capture=sys -m "not timing" -n 2 \
 	    --ignore tests/packaging --ignore tests/core/test_c_programs.py \
+	    --ignore tests/faults/test_memory.py \
+	    --deselect tests/faults/test_company.py::TestFork::test_while_another_thread_fits \
 	    --ignore tests/core/test_instruction_counts.py \
 	    --ignore tests/kernels/test_contract_elsewhere.py
 

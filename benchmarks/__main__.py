@@ -26,6 +26,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="for all of them (default: 1)")
     parser.add_argument("--peers", help=f"some of {','.join(NAMES)}, or none")
     parser.add_argument("--only", default="", help="what has this in its name or its sizes")
+    parser.add_argument("--fits", action="store_true", help="instead: whole fits, and their memory")
     parser.add_argument("--sweep", action="store_true", help="instead: width, batch and depth")
     parser.add_argument("--save", type=Path, help="also write everything to this JSON file")
     arguments = parser.parse_args()
@@ -78,12 +79,12 @@ def main() -> int:
     arguments = parse()
     limit_threads(arguments.threads)
 
-    from . import peers, report, sweep
+    from . import fits, peers, report, sweep
     from .machine import Machine, facts
     from .measure import Bench
     from .timing import Budget, Clock
 
-    names = peers.NAMES if arguments.full else peers.SHORT_NAMES
+    names = peers.NAMES if arguments.full or arguments.fits else peers.SHORT_NAMES
     names = names if arguments.chosen is None else arguments.chosen
     classes, absent = peers.load_all(() if arguments.sweep else names)
     if names == peers.SHORT_NAMES:
@@ -99,6 +100,10 @@ def main() -> int:
         chosen = [name for name in sweep.SWEEPS if arguments.only in name]
         points = (point for name in chosen for point in sweep.sweep(name, clock))
         lines = report.sweep_text(run, points)
+    elif arguments.fits:
+        chosen = [key for key in fits.FITS if arguments.only in key]
+        fitted = (one for key in chosen for one in fits.measure(key, tuple(classes), run.n_threads))
+        lines = report.fits_text(run, fitted)
     else:
         budget = Budget(9, 0.01) if arguments.full else Budget(7, 0.005)
         bench = Bench(clock, classes, budget)

@@ -17,6 +17,7 @@ from .bars import findings
 from .report import Run, heading
 from .tables import (
     figures_table,
+    fits_table,
     lost_lines,
     markdown,
     peers_table,
@@ -34,7 +35,7 @@ README_JOBS = ("forward", "value_and_grad", "sgd_step", "adam_step")
 
 
 class Document:
-    """The blocks, made of any number of runs: one for each number of threads, and sweeps."""
+    """The blocks, made of any number of runs: one for each number of threads, sweeps, fits."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self.runs = sorted(runs, key=lambda run: (bool(run.points), run.n_threads))
@@ -51,7 +52,7 @@ class Document:
         if name in FIGURES:
             chosen = [finding for finding in self.findings if finding.table == name]
             lines = markdown(figures_table(chosen)) if chosen else iter([NOTHING])
-        elif name in ("machine", "peers", "lost", "sweeps", "pictures", "readme"):
+        elif name in ("machine", "peers", "lost", "fits", "sweeps", "pictures", "readme"):
             lines = getattr(self, f"_{name}")()
         else:
             raise ValueError(f"measured: expected the name of a block, got {name!r}")
@@ -59,7 +60,7 @@ class Document:
 
     def _machine(self) -> Iterator[str]:
         for run in self.runs:
-            what = "Sweeps" if run.points else "Tables"
+            what = "Sweeps" if run.points else "Fits" if run.fits else "Tables"
             yield f"- {what}, {threads_word(run.n_threads)}: {'. '.join(heading(run))}."
 
     def _compared(self) -> list[Run]:
@@ -79,6 +80,13 @@ class Document:
     def _sweeps(self) -> Iterator[str]:
         points = [point for run in self.runs for point in run.points]
         yield from sweep_lines(points) if points else [NOTHING]
+
+    def _fits(self) -> Iterator[str]:
+        runs = [run for run in self.runs if run.fits]
+        if not runs:
+            yield NOTHING
+        for run in runs:
+            yield from markdown(fits_table(run.fits, run.facts["names"]))
 
     def _readme(self) -> Iterator[str]:
         run = next((run for run in self._compared() if run.n_threads == 1), None)

@@ -11,9 +11,18 @@ from typing import Any
 
 from .bars import findings
 from .cases import Case
+from .fits import Fitted
 from .measure import Result
 from .sweep import Point
-from .tables import figures_table, lost_lines, microseconds, plain, sweep_lines, threads_word
+from .tables import (
+    figures_table,
+    fits_table,
+    lost_lines,
+    microseconds,
+    plain,
+    sweep_lines,
+    threads_word,
+)
 from .timing import Timing
 from .work import TITLES
 
@@ -26,6 +35,7 @@ class Run:
     limits: dict[str, float]
     results: list[Result] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
+    fits: list[Fitted] = field(default_factory=list)
 
     @property
     def n_threads(self) -> int:
@@ -46,6 +56,7 @@ class Run:
                 for result in self.results
             ],
             "points": [point._asdict() for point in self.points],
+            "fits": [fitted._asdict() for fitted in self.fits],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
@@ -62,6 +73,7 @@ class Run:
             data["limits"],
             [Result(**record) for record in data["results"]],
             [Point(**record) for record in data["points"]],
+            [Fitted(**record) for record in data["fits"]],
         )
 
 
@@ -144,3 +156,17 @@ def sweep_text(run: Run, points: Iterable[Point]) -> Iterator[str]:
         ) + ("" if point.steady else "  (disturbed)")
     yield ""
     yield from sweep_lines(run.points)
+
+
+def fits_text(run: Run, fits: Iterable[Fitted]) -> Iterator[str]:
+    """Whole fits, each as soon as it is done; they are added to the run."""
+    yield from heading(run)
+    yield ""
+    for fitted in fits:
+        run.fits.append(fitted)
+        yield (
+            f"{fitted.net}, {fitted.n_rows} rows, {fitted.name}: {1e3 * fitted.seconds:.2f} ms an "
+            f"epoch, loss {fitted.loss:.4g}"
+        )
+    yield ""
+    yield from plain(fits_table(run.fits, run.facts["names"]))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from .bars import Finding, lost_rows, shown
+from .fits import Fitted
 from .measure import Result
 from .sweep import STEP, Point, steps
 from .work import TITLES
@@ -113,6 +114,29 @@ def short_table(results: Sequence[Result], jobs: Sequence[str]) -> Table:
             beside = "" if best is None else f" ({result.ratios[best]:.1f}× {best})"
             cells.append(f"{microseconds(result.seconds)} µs{beside}")
         table.append((case.net, str(case.batch_size), *cells))
+    return table
+
+
+def fits_table(fits: Sequence[Fitted], titles: dict[str, str]) -> Table:
+    """Whole fits: the time of an epoch, over mlpcore's, the loss afterwards, the memory."""
+    table: Table = [
+        ("net", "rows", "batch", "epochs", "by", "ms an epoch", "× mlpcore's", "loss", "peak, MB")
+    ]
+    ours = {fitted.net: fitted.seconds for fitted in fits if fitted.name == "mlpcore"}
+    for fitted in fits:
+        table.append(
+            (
+                fitted.net,
+                str(fitted.n_rows),
+                str(fitted.batch_size),
+                str(fitted.n_epochs),
+                titles[fitted.name],
+                f"{1e3 * fitted.seconds:.3g}",
+                f"{fitted.seconds / ours[fitted.net]:.2f}",
+                f"{fitted.loss:.3g}",
+                f"{fitted.peak_bytes / 1e6:.0f}",
+            )
+        )
     return table
 
 

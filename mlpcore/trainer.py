@@ -181,6 +181,9 @@ class Trainer(Training):
         FloatingPointError
             If the loss, a gradient or an update is no longer finite. The message names epoch, step
             and layer, and the net has the parameters before that step.
+        RuntimeError
+            If another call, in another thread, trains this net or uses this optimizer; the net may
+            be asked meanwhile, and answers with parameters from before and after an update.
         KeyboardInterrupt
             After Ctrl-C, once the running update is complete. The epoch that it cuts short is not
             counted; the next `fit` of as many rows goes on where it was cut.
@@ -196,9 +199,11 @@ class Trainer(Training):
         parameters that the epoch ends with; the validation loss is.
 
         *Sample weights.* If a mini-batch is all rows, a row of weight k is the row given k times,
-        to rounding. In smaller ones it is so in the mean over all orders, and not for one of them:
-        k copies of a row fall into several mini-batches, a weight into one. A mini-batch whose
-        weights are all 0 changes nothing but the optimizer's moments. Validation has no weights.
+        to rounding. In smaller ones it is so in the mean over orders, up to the order of
+        1 / batch_size: each mini-batch is divided by its own sum of weights and not by that of all
+        rows. So weights say less the smaller mini-batches are, and in those of one row nothing. A
+        mini-batch whose weights are all 0 changes nothing but the optimizer's moments. Validation
+        has no weights.
 
         *However it ends*, the next call goes on from there: the net, the optimizer and `history`
         are those after the last update. Only `EarlyStopping` with ``restore_best=True`` takes the

@@ -135,14 +135,14 @@ class Training:
         part = self._state.part
         if part is None or part.layout != source.layout:
             part = PartOfEpoch(source.layout, self.batch_size)
-            self._state = replace(self._state, part=part)
+            self._state = TrainingState(epoch, part, self._state.best)
         self._rates.begin_epoch(self.optimizer, epoch)
         start = time.perf_counter()
         for block in source.blocks(self.seed if self.shuffle else None, epoch, part.n_blocks):
             self._learn(block, source, part, n_threads)
             now = time.perf_counter()
             part = part.after_block(block.n_rows, now - start)
-            self._state = replace(self._state, part=part)
+            self._state = TrainingState(epoch, part, self._state.best)
             start = now
         if part.n_rows == 0:
             raise ValueError("x: expected at least one row, got none")

@@ -63,6 +63,10 @@ class Peer(ABC):
         value, flat, inputs = result
         return value, flat, inputs
 
+    def learn(self, x: Any, y: Any, orders: list[NDArray[np.int64]]) -> None:
+        """Epochs of Adam steps, each taking the rows in its order; see `fits`."""
+        raise NotImplementedError
+
     @property
     @abstractmethod
     def parameters(self) -> Array:

@@ -88,6 +88,18 @@ class JaxNet(Peer):
 
             return epoch
 
+        def shuffled(state: Any, rate: Any, x: Any, y: Any, order: Any) -> Any:
+            def steps(state: Any, rows: Any) -> Any:
+                return adam(state, rate, x[rows], y[rows])
+
+            n = len(order) // case.batch_size * case.batch_size
+            state, values = lax.scan(steps, state, order[:n].reshape(-1, case.batch_size))
+            if n < len(order):
+                state, value = steps(state, order[n:])
+                values = jnp.append(values, value)
+            return state, values
+
+        self._shuffled = jax.jit(shuffled, donate_argnums=0)
         self._forward = jax.jit(lambda layers, x: output(pre_activation(layers, x)))
         self._value_and_grad = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
         self._sgd_step, self._adam_step, self._sgd_epoch, self._adam_epoch = (
@@ -109,6 +121,8 @@ class JaxNet(Peer):
     def prepare(self, job: str, x: Array, y: NDArray[Any]) -> tuple[Any, ...]:
         if job == "call":
             return (x,)
+        if job == "learn":  # as it is, if it is aligned
+            return jnp.asarray(x), jnp.asarray(y.astype(np.int32))
         if is_epoch(job):
             x, y = (a.reshape(-1, self.case.batch_size, *a.shape[1:]) for a in (x, y))
         if y.dtype == np.int64:
@@ -136,9 +150,9 @@ class JaxNet(Peer):
         self.layers, value = function(self.layers, self.rate, x, y)
         return value.block_until_ready()
 
-    def _adam(self, function: Any, x: Any, y: Any) -> Any:
+    def _adam(self, function: Any, *data: Any) -> Any:
         state = (self.layers, *self.moments, self.n_steps)
-        (self.layers, *self.moments, self.n_steps), value = function(state, self.rate, x, y)
+        (self.layers, *self.moments, self.n_steps), value = function(state, self.rate, *data)
         return value.block_until_ready()
 
     def sgd_step(self, x: Any, y: Any) -> Any:
@@ -152,3 +166,7 @@ class JaxNet(Peer):
 
     def adam_epoch(self, x: Any, y: Any) -> Any:
         return self._adam(self._adam_epoch, x, y)
+
+    def learn(self, x: Any, y: Any, orders: list[NDArray[np.int64]]) -> None:
+        for order in orders:
+            self._adam(self._shuffled, x, y, jnp.asarray(order.astype(np.int32)))

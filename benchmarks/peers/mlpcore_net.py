@@ -73,5 +73,10 @@ class MlpcoreNet(Peer):
     def sgd_epoch(self, x: Array, y: NDArray[Any]) -> object:
         return self.sgd_trainer.fit(x, y, epochs=1)
 
+    def learn(self, x: Array, y: NDArray[Any], orders: list[NDArray[np.int64]]) -> None:
+        # The seed of the orders.
+        trainer = mlpcore.Trainer(self.net, self.loss, self.adam, self.case.batch_size, seed=0)
+        trainer.fit(x, y, epochs=len(orders))
+
     def adam_epoch(self, x: Array, y: NDArray[Any]) -> object:
         return self.adam_trainer.fit(x, y, epochs=1)

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import sklearn
 from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from ..cases import Array, Case
@@ -109,6 +112,14 @@ class SklearnNet(Peer):
     def sgd_epoch(self, x: Array, y: NDArray[Any]) -> Any:
         self.latest = self.models["sgd_epoch"]
         return self.latest.partial_fit(x, y)
+
+    def learn(self, x: Array, y: NDArray[Any], orders: list[NDArray[np.int64]]) -> None:
+        model = clone(self.models["adam_epoch"])
+        model.set_params(shuffle=True, random_state=0, max_iter=len(orders), tol=0.0)
+        model.set_params(n_iter_no_change=len(orders) + 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # it was told when to stop
+            self.latest = model.fit(x, y)
 
     def adam_epoch(self, x: Array, y: NDArray[Any]) -> Any:
         self.latest = self.models["adam_epoch"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
@@ -120,6 +121,11 @@ class TorchNet(Peer):
     def adam_epoch(self, x: torch.Tensor, y: torch.Tensor) -> None:
         for batch in mini_batches(self.case, x, y):
             self.adam_step(*batch)
+
+    def learn(self, x: torch.Tensor, y: torch.Tensor, orders: list[NDArray[np.int64]]) -> None:
+        for order in orders:
+            for rows in torch.from_numpy(order).split(self.case.batch_size):
+                self.adam_step(x[rows], y[rows])
 
 
 class TorchCompileNet(TorchNet):

@@ -316,7 +316,7 @@ cdef class Network(DifferentiableNetwork):
                 status = mlp_train_epoch(
                     workspace, p_parameters, &batch, &loss.c, &optimizer.c, &epoch, n_threads)
         self.give(workspace)
-        optimizer.end()
+        optimizer.end(self)
         if learning_rates is not None:
             optimizer._scheduled_rate = optimizer.c.learning_rate
         position.n_steps = epoch.n_steps

@@ -37,6 +37,9 @@ cdef class NetworkHandle:
     cdef mlp_activation output_activation
     cdef tuple layer_sizes
     cdef bint has_biases
+    # A call changes the parameters: no other may. To read them is allowed, and whoever does so has
+    # to expect some from before and some from after an update.
+    cdef bint busy
 
     def __init__(self, str dtype, tuple sizes, activations, bint has_bias):
         if self.net is not NULL:
@@ -151,6 +154,6 @@ cdef class NetworkHandle:
                 status = mlp_train_step(
                     workspace, parameters, batch, loss, p_drop, &optimizer.c, value, n_threads)
         self.give(workspace)
-        optimizer.end()
+        optimizer.end(self)
         check(status)
         return <int> status

@@ -179,13 +179,15 @@ cdef class OptimizerKernel:
         its own. `end` gives it back, also when the call failed."""
         cdef cnp.ndarray parameters = network._parameters
         self.idle()
+        if network.busy:
+            raise RuntimeError("net: in use by another call, which trains it")
         if not cnp.PyArray_ISWRITEABLE(parameters):
             raise ValueError("net.parameters: must be writable to be trained, got read-only ones")
         self._step_before = self.c.step
         self._is_new_owner = self._owner is not parameters
         if self._is_new_owner:
             self.belong_to(network, parameters)
-        self.busy = True
+        self.busy = network.busy = True
         return 0
 
     cdef int belong_to(self, NetworkHandle network, cnp.ndarray parameters) except -1:
@@ -205,8 +207,8 @@ cdef class OptimizerKernel:
         self._owner = parameters if first is not None or second is not None else None
         return 0
 
-    cdef void end(self) noexcept:
-        self.busy = False
+    cdef void end(self, NetworkHandle network) noexcept:
+        self.busy = network.busy = False
         if not self._is_new_owner:
             return
         if self.c.step == self._step_before:  # no update was made: as if nothing had happened
@@ -251,7 +253,7 @@ cdef class OptimizerKernel:
             if status == MLP_OK:
                 status = mlp_optimizer_step(
                     network.dtype_code, &self.c, n, p_parameters, p_gradients, n_threads)
-        self.end()
+        self.end(network)
         if status == MLP_NOT_FINITE:
             raise FloatingPointError(
                 "the update would leave a parameter that is not finite; it was not made")

@@ -370,3 +370,72 @@ def test_the_command_runs(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "FMA peak" in result.stdout
     assert len(json.loads(path.read_text())["results"]) == 5
+
+
+# ---- whole fits ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fits(benchmark, monkeypatch):
+    """The module, with a fit that takes no time."""
+    module = benchmark("fits")
+    short = module.FITS["digits"]._replace(n_rows=200, n_epochs=3)
+    monkeypatch.setitem(module.FITS, "digits", short)
+    monkeypatch.setattr(module, "N_TIMES", 1)
+    monkeypatch.setattr(module, "N_SECONDS", 0.0)
+    return module
+
+
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@needs_proc
+@pytest.mark.parametrize("name", ["sklearn", "torch", "torch_compile", "jax"])
+def test_a_fit_by_a_peer_ends_where_mlpcores_does(fits, name):
+    pytest.importorskip(name.partition("_")[0])
+    ours, others = (fits.work(one, "digits", 1) for one in ("mlpcore", name))
+    tolerance = fits.OWN_DRAWS_FACTOR if name == "sklearn" else 1.0 + fits.LOSS_TOLERANCE
+    assert 1.0 / tolerance < others.loss / ours.loss < tolerance
+    assert others.peak_bytes > 0
+
+
+@needs_proc
+def test_a_fit_learns_the_rows_in_the_orders_that_are_given(fits, benchmark):
+    fit = fits.FITS["digits"]
+    x, y = fits.make_rows(fit)
+    assert x.ctypes.data % 64 == 0
+    net = mlpcore.MLP(list(fit.case.sizes), fit.case.activations)
+    net.parameters[:] = benchmark("verify").initial_parameters(fit.case)
+    adam = mlpcore.Adam(fits.LEARNING_RATE)
+    for order in fits.orders(fit):
+        for start in range(0, len(order), fit.case.batch_size):
+            rows = order[start : start + fit.case.batch_size]
+            net.train_step(x[rows], y[rows], "cross_entropy", adam)
+    expected, _ = net.value_and_grad(x, y, "cross_entropy")
+    assert fits.work("mlpcore", "digits", 1).loss == pytest.approx(expected, rel=1e-6)
+
+
+def test_another_loss_is_no_figure(fits, benchmark, run, monkeypatch, tmp_path):
+    ours = fits.Fitted("mlpcore", "64-64-10", 32, 200, 3, 1, 0.001, 0.5, 10**7)
+    answers = {
+        "mlpcore": ours,
+        "sklearn": ours._replace(name="sklearn", seconds=0.02, loss=0.9),
+        "torch": ours._replace(name="torch", seconds=0.01, loss=0.505),
+    }
+
+    def answer(command, **options):
+        line = json.dumps(answers[command[3]]._asdict())
+        return subprocess.CompletedProcess(command, 0, f"a warning\n{line}\n", "")
+
+    monkeypatch.setattr(fits.subprocess, "run", answer)
+    run.facts["names"] |= {"sklearn": "scikit-learn", "torch": "PyTorch"}
+    measured = fits.measure("digits", ("sklearn", "torch"), 1)
+    lines = list(benchmark("report").fits_text(run, measured))
+    assert run.fits == list(answers.values())
+    assert any("scikit-learn" in line and "20.00" in line for line in lines)
+    run.save(tmp_path / "run.json")
+    assert benchmark("report").Run.load(tmp_path / "run.json") == run
+    assert "| PyTorch | 10 | 10.00 |" in benchmark("document").Document([run]).block("fits")
+    answers["torch"] = answers["torch"]._replace(loss=0.53)
+    with pytest.raises(RuntimeError, match=r"digits: the loss after the fit is 0\.53 by torch"):
+        list(fits.measure("digits", ("torch",), 1))

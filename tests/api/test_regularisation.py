@@ -150,11 +150,20 @@ def is_weight(net):
 
 @pytest.mark.parametrize("sizes", [(3, 9, 2), (300, 400, 2)])  # in one piece, and in two
 @pytest.mark.parametrize(
-    "options", [{"l1": 0.1}, {"clip_norm": 0.5}, {"l1": 0.1, "clip_norm": 0.5}, {"clip_norm": 1e9}]
+    "options",
+    [
+        {"l1": 0.1},
+        {"clip_norm": 0.5},
+        {"l1": 0.1, "clip_norm": 0.5},
+        {"clip_norm": 1e9},
+        {"l1": 0.1, "clip_norm": 1e9},
+    ],
 )
 def test_what_is_made_of_gradients_is_the_references(isa, dtype, sizes, options):
     net = make_net(dtype=dtype, sizes=sizes)
     net.weights[0][0, :2] = [0.0, -0.0]
+    for bias in net.biases:  # which are 0 at first, and 0 has no penalty anyway
+        bias[:] = np.linspace(-0.5, 0.5, len(bias))
     g = np.random.default_rng(0).standard_normal(net.n_parameters).astype(dtype)
     before, given = net.parameters.astype(np.float64), g.copy()
     adjusted = reference.adjusted_gradients(before, g, is_weight(net), **options)

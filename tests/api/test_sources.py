@@ -76,6 +76,24 @@ def test_without_shuffling_blocks_of_whole_batches_change_nothing():
     assert trained(x, y, shuffle=False).net == trained(x, y, shuffle=False, block_rows=32).net
 
 
+@pytest.mark.parametrize("schedule", [None, mlpcore.schedules.Cosine(warmup=1)])
+def test_blocks_go_on_in_the_epoch_where_the_one_before_ended(schedule):
+    """Rates by the step, the loss of the epoch and the number of a step that fails."""
+    x, y = regression_data(100)
+    options = {"schedule": schedule, "shuffle": False}
+    whole, blocks = make_trainer(**options), make_trainer(**options)
+    whole.fit(x, y, epochs=3)
+    blocks.fit(x, y, epochs=3, block_rows=32)
+    assert blocks.net == whole.net
+    np.testing.assert_allclose(curve(blocks), curve(whole), rtol=1e-12)
+    y[70] = 1e30  # in the third block: the fifth mini-batch of 16
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(FloatingPointError, match=r"^epoch 4, step 5: "),
+    ):
+        blocks.fit(x, y, epochs=1, block_rows=32)
+
+
 def test_every_row_is_used_once_in_an_order_of_the_epoch():
     orders = []
     x = np.arange(103.0, dtype=np.float32)[:, np.newaxis]

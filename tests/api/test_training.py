@@ -185,6 +185,63 @@ def test_weight_of_two_equals_the_row_given_twice():
     np.testing.assert_allclose(weighted.net.parameters, twice.net.parameters, rtol=1e-9)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: mlpcore.SGD(0.1, momentum=0.9),
+        lambda: mlpcore.AdamW(1e-2),
+        lambda: mlpcore.RMSprop(1e-2),
+    ],
+)
+@pytest.mark.parametrize("loss", ["mse", losses.MSE("sum"), "huber"])
+def test_weights_are_copies_of_rows_in_full_batches(make, loss):
+    x, y = regression_data(n_samples=30, dtype=np.float64)
+    weight = np.arange(30) % 4
+    copies = np.repeat(np.arange(30), weight)
+    nets = []
+    for rows, sample_weight in ((np.arange(30), weight), (copies, None)):
+        net = make_net("float64")
+        trainer = mlpcore.Trainer(net, loss, make(), batch_size=len(copies), seed=0)
+        trainer.fit(x[rows], y[rows], epochs=4, sample_weight=sample_weight)
+        nets.append(net)
+    np.testing.assert_allclose(nets[0].parameters, nets[1].parameters, rtol=1e-9, atol=1e-12)
+    assert not np.allclose(nets[0].parameters, make_net("float64").parameters, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("batch_size", "is_close"), [(64, True), (1, False)])
+def test_weights_are_copies_of_rows_in_the_mean_of_large_mini_batches(batch_size, is_close):
+    x, y = regression_data(n_samples=512, dtype=np.float64)
+    weight = np.where(x[:, 0] > 0.5, 5.0, 1.0)
+    net = make_net("float64")
+    _, copies = net.value_and_grad(x, y, "mse", sample_weight=weight)
+    _, plain = net.value_and_grad(x, y, "mse")
+    mean = np.zeros(net.n_parameters)
+    n_batches = 0
+    for epoch in range(40):
+        order = _core.permutation(0, epoch, len(x))
+        for start in range(0, len(x), batch_size):
+            rows = order[start : start + batch_size]
+            _, gradients = net.value_and_grad(x[rows], y[rows], "mse", sample_weight=weight[rows])
+            mean += gradients.flat
+            n_batches += 1
+    mean /= n_batches
+    from_copies, from_plain = (np.linalg.norm(mean - g.flat) for g in (copies, plain))
+    if is_close:
+        assert from_copies < 0.05 * np.linalg.norm(copies.flat - plain.flat)
+    else:  # a row's weight is all the weight there is
+        assert from_plain < 1e-12 * np.linalg.norm(plain.flat)
+
+
+def test_in_mini_batches_of_one_row_weights_say_nothing():
+    x, y = regression_data()
+    trainers = [make_trainer(batch_size=1) for _ in range(2)]
+    trainers[0].fit(x, y, epochs=1, sample_weight=np.linspace(0.5, 8.0, len(x)))
+    trainers[1].fit(x, y, epochs=1)
+    np.testing.assert_allclose(
+        trainers[0].net.parameters, trainers[1].net.parameters, rtol=1e-4, atol=1e-6
+    )
+
+
 def test_batch_without_weight_changes_nothing():
     x, y = regression_data(n_samples=40)
     trainer = make_trainer(optimizer=mlpcore.SGD(0.1), batch_size=20, shuffle=False)
