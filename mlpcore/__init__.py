@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from .callbacks import EarlyStopping
     from .files import load, save
     from .gradient_check import gradcheck
+    from .lbfgs import LBFGS
     from .trainer import Trainer
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "LBFGS",
     "MLP",
     "SGD",
     "Adam",
@@ -60,6 +62,7 @@ __all__ = [
 _LATE = {
     "EarlyStopping": "callbacks",
     "Trainer": "trainer",
+    "LBFGS": "lbfgs",
     "convert": "convert",
     "gradcheck": "gradient_check",
     "load": "files",

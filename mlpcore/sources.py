@@ -74,6 +74,10 @@ class WholeArrays:
         self.n_rows = len(data.x if chosen is None else chosen)
         self.layout: tuple[int, ...] | None = (self.n_rows, self.n_rows)
 
+    def rows(self) -> Batch:
+        """All rows that are learnt, as they lie."""
+        return Block(self.data, self.chosen).rows(slice(None))
+
     def n_steps(self, batch_size: int) -> int | None:
         """Mini-batches of an epoch."""
         return -(-self.n_rows // batch_size)
@@ -218,6 +222,31 @@ def as_source(
     weight = as_sample_weight(net, sample_weight, n_rows)
     chosen = _learnt(n_rows, held_out)
     return BlockedArrays(net, loss, (rows, targets, weight), block_rows, chosen)
+
+
+def as_whole_arrays(
+    net: MLP,
+    loss: Loss | CallableLoss,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    *,
+    block_rows: int | None,
+    held_out: Array | None,
+) -> WholeArrays:
+    """Return the source for an optimizer that learns from all rows at once."""
+    if is_batches(x, y):
+        raise ValueError(
+            "x: expected one array of all rows for an optimizer that learns from all of them at "
+            f"once, got an iterable of batches, {received(x)}"
+        )
+    if block_rows is not None:
+        raise ValueError(
+            "block_rows: expected None with an optimizer that learns from all rows at once, got "
+            f"{received(block_rows)}"
+        )
+    data = checked_rows(net, loss, x, y, sample_weight)
+    return WholeArrays(data, _learnt(len(data.x), held_out))
 
 
 def is_batches(x: Any, y: Any) -> bool:
