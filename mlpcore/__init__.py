@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .files import load, save
     from .gradient_check import gradcheck
     from .lbfgs import LBFGS
+    from .levenberg_marquardt import LevenbergMarquardt
     from .trainer import Trainer
 
 __version__ = "0.1.0"
@@ -43,6 +44,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "EarlyStopping",
+    "LevenbergMarquardt",
     "RMSprop",
     "Trainer",
     "__version__",
@@ -63,6 +65,7 @@ _LATE = {
     "EarlyStopping": "callbacks",
     "Trainer": "trainer",
     "LBFGS": "lbfgs",
+    "LevenbergMarquardt": "levenberg_marquardt",
     "convert": "convert",
     "gradcheck": "gradient_check",
     "load": "files",

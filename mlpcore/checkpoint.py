@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from . import _core, _safetensors, optimizers, schedules
-from ._checks import check_n_steps, check_seed, received
+from ._checks import check_in_range, check_n_steps, check_seed, received
 from .callbacks import BestEpoch, EarlyStopping
 from .files import pack, unpack
 from .full_batch import FullBatchOptimizer
 from .history import History
 from .lbfgs import LBFGS
+from .levenberg_marquardt import LevenbergMarquardt
 from .losses import NAMED, Loss
 from .optimizers import Optimizer
 from .rates import RateState
@@ -42,7 +43,14 @@ FORMAT_VERSION = 1
 _LOSSES: dict[str, Any] = {type(loss).__name__: type(loss) for loss in NAMED.values()}
 _OPTIMIZERS: dict[str, Any] = {
     cls.__name__: cls
-    for cls in (optimizers.SGD, optimizers.Adam, optimizers.AdamW, optimizers.RMSprop, LBFGS)
+    for cls in (
+        optimizers.SGD,
+        optimizers.Adam,
+        optimizers.AdamW,
+        optimizers.RMSprop,
+        LBFGS,
+        LevenbergMarquardt,
+    )
 }
 _MOMENTS = ("first_moment", "second_moment")
 _SCHEDULES: dict[str, Any] = {
@@ -63,10 +71,10 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     optimizer = trainer.optimizer
     if isinstance(optimizer, FullBatchOptimizer):
         moments: dict[str, Any] = {}
-        rate = 0.0
+        rate, kept = 0.0, {name: getattr(optimizer, name) for name in optimizer._kept}
     else:
         moments = {name: getattr(optimizer, name) for name in _MOMENTS}
-        rate = optimizer._scheduled_rate
+        rate, kept = optimizer._scheduled_rate, {}
     optional = {
         **{f"optimizer.{name}": moment for name, moment in moments.items()},
         "best.parameters": None if best is None else best.parameters,
@@ -79,6 +87,7 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         "optimizer": _described(trainer.optimizer, "optimizer", _OPTIMIZERS),
         "n_steps": optimizer.n_steps,
         "scheduled_rate": rate,
+        **kept,
         "schedule": _described(trainer.schedule, "schedule", _SCHEDULES),
         "batch_size": trainer.batch_size,
         "dropout": list(trainer.dropout),
@@ -157,6 +166,9 @@ def _trainer(
     n_steps = check_n_steps(fields.of("n_steps", int))
     if isinstance(optimizer, FullBatchOptimizer):
         optimizer.n_steps = n_steps
+        for name in optimizer._kept:
+            value = fields.of(name, float, int, None)
+            setattr(optimizer, name, None if value is None else check_in_range(value, name, 0.0))
     else:
         first, second = (arrays.pop(f"optimizer.{name}", None) for name in _MOMENTS)
         arguments = described["arguments"]

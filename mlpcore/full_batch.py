@@ -70,13 +70,13 @@ class FullBatchProblem:
         """Give the net the parameters that are tried."""
         self.net.parameters[:] = self.moved.parameters
 
-    def raise_not_finite(self) -> NoReturn:
+    def raise_not_finite(self, otherwise: str) -> NoReturn:
         """Raise FloatingPointError that says what is not finite at the parameters tried."""
         from .divergence import not_finite_in_passes
 
         where, _ = not_finite_in_passes(self.moved, self.rows, self.loss, self.n_threads)
         raise FloatingPointError(
-            f"epoch {self.epoch}: {where or 'the penalty'} is not finite; the net has the "
+            f"epoch {self.epoch}: {where or otherwise} is not finite; the net has the "
             "parameters from before this epoch. Standardised x and y usually help"
         )
 
@@ -102,6 +102,9 @@ class FullBatchOptimizer(ABC):
         else ended it: early stopping, a callback, an exception.
     """
 
+    # Attributes that a file keeps besides the arguments and n_steps: 0 or above, or None.
+    _kept: tuple[str, ...] = ()
+
     weight_decay: float = fixed("weight_decay", "L2 penalty of all parameters.")
 
     def __init__(self, **arguments: Any) -> None:
@@ -115,7 +118,7 @@ class FullBatchOptimizer(ABC):
         Examples
         --------
         >>> import mlpcore
-        >>> optimizer = mlpcore.LBFGS()
+        >>> optimizer = mlpcore.LevenbergMarquardt()
         >>> optimizer.reset()
         >>> optimizer.n_steps
         0

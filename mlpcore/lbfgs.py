@@ -69,7 +69,7 @@ class LBFGS(FullBatchOptimizer):
 
     What is known of the curvature ends with the call of `fit`. A next one, or a trainer from a
     file, starts without: two fits of 10 epochs are not one of 20. `Trainer.save` in a callback is
-    therefore refused.
+    therefore refused, and what a callback writes into the parameters does not last.
 
     References
     ----------
@@ -174,7 +174,7 @@ class _Run:
         self.lbfgs.n_evaluations = problem.n_evaluations
         value = self.loss + problem.penalty_here()
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
-            problem.raise_not_finite()
+            problem.raise_not_finite("the penalty")
         wide = gradient.astype(np.float64, copy=False)
         if problem.weight_decay != 0.0:
             wide += problem.weight_decay * problem.moved.parameters

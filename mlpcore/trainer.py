@@ -34,9 +34,9 @@ class Trainer(Training):
     loss : str, Loss or callable
         A name or an instance of `mlpcore.losses`, or ``f(y_hat, y) -> (value, dl_dy_hat)``.
     optimizer : Optimizer
-        Such as ``mlpcore.Adam()``; its state goes on from call to call. `LBFGS` learns from all
-        rows at once: an epoch is then one iteration, and `batch_size`, `schedule` and `dropout`
-        must not be given.
+        Such as ``mlpcore.Adam()``; its state goes on from call to call. `LBFGS` and
+        `LevenbergMarquardt` learn from all rows at once: an epoch is then one iteration, and
+        `batch_size`, `schedule` and `dropout` must not be given.
     batch_size : int, optional
         Rows of a mini-batch, 32 if not given. The last one of an epoch may be smaller, and is used.
     schedule : Schedule or callable, optional

@@ -204,7 +204,8 @@ mlp_status mlp_laplacian(mlp_workspace *workspace, const void *parameters, size_
 
 /* gradients (N, P): row i is the gradient of sample i's loss as a batch of one; norms (N,): the
  * Euclidean norms of these rows, for which gradients are not made. Either may be NULL. The batch has
- * no sample weights. */
+ * no sample weights. Without a loss (NULL) its targets, reals, are dl/dy_hat (N, K): each sample's
+ * own row of a Jacobian in the parameters, or a sum of them. */
 mlp_status mlp_per_sample_gradients(mlp_workspace *workspace, const void *parameters,
                                     const mlp_batch *batch, const mlp_loss *loss, void *gradients,
                                     double *norms, size_t n_threads);

@@ -36,6 +36,10 @@ FULL_BATCH_WEIGHTS = 1e-8
 # rest: sqrt(1e-16 / 1e-2) from it, with 1e-2 the smallest eigenvalue of the Hessian; 1e-7.
 CONVEX_MINIMUM = 1e-6
 
+# A step of Gauss and Newton from sums of squares: the error of J^T J, some epsilons, times the
+# condition of the damped matrix, in these tests up to 1e4; and the same in the steps after it.
+GAUSS_NEWTON = {"float32": 2e-2, "float64": 1e-9}
+
 # The generic path rounds a product before it adds it: twice the error of a fused multiply-add.
 GENERIC_FACTOR = 2.0
 
