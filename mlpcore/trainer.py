@@ -116,7 +116,7 @@ class Trainer(Training):
         FloatingPointError
             If the loss, a gradient or the update is not finite; nothing was updated then.
         ValueError, TypeError
-            If an argument does not fit.
+            If an argument does not fit, or the optimizer learns from all rows at once.
 
         Examples
         --------

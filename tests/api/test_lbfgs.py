@@ -178,3 +178,18 @@ def test_its_arguments_are_read_only():
             setattr(lbfgs, name, 1)
     assert (lbfgs.history_size, lbfgs.tolerance) == (10, 1e-4)
     assert (lbfgs.max_evaluations, lbfgs.weight_decay) == (15000, 0.0)
+
+
+def test_a_loss_that_is_lost_on_the_way_names_its_epoch_and_keeps_the_last():
+    x, y = regression_data(dtype=np.float64)
+    net, kept = make_net("float64"), []
+
+    def spoiled(y_hat, y):
+        value = np.nan if len(kept) == 3 else ((y_hat - y) ** 2).mean()
+        return value, 2 * (y_hat - y) / y.size
+
+    trainer = mlpcore.Trainer(net, spoiled, mlpcore.LBFGS())
+    with pytest.raises(FloatingPointError, match=r"^epoch 4: the loss of what layer 2 gives is not"):
+        trainer.fit(x, y, epochs=9, callbacks=[lambda state: kept.append(state.net.copy())])
+    assert trainer.n_epochs == 3
+    assert net == kept[-1]

@@ -64,7 +64,11 @@ def test_a_step_that_raises_the_loss_is_tried_anew_with_more_damping():
     want, state = reference.levenberg_marquardt_step(function, net.parameters, {}, 1e-3)
     lm = mlpcore.LevenbergMarquardt()
     history = net.fit(x, y, mlpcore.losses.MSE("sum"), lm, epochs=1)
-    assert history[0]["n_evaluations"] > 3
+    n_rejected = history[0]["n_evaluations"] - 2
+    assert n_rejected >= 2
+    first = 1e-3 * 2 * (1 - np.tanh(1.5) ** 2) ** 2
+    doublings = n_rejected * (n_rejected + 1) // 2  # 2 times 4 times 8 ...
+    assert history[0]["damping"] == pytest.approx(first * 2**doublings, rel=1e-9)
     assert_close(net.parameters, want, TRAINED["float64"])
     assert lm.current_damping == pytest.approx(state["mu"], rel=1e-9)
     assert history[0]["loss"] < np.tanh(1.5) ** 2
@@ -210,6 +214,20 @@ def test_it_ends_where_no_step_is_left():
     assert lm.current_damping == damping
     assert net == before
     assert last["loss"] == net.value_and_grad(x, y, "mse")[0]
+
+
+def test_near_the_solution_it_goes_on_to_the_last_digit():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((50, 2))
+    net = mlpcore.MLP([2, 3, 1], "tanh", dtype="float64", seed=0)
+    y, truth = net(x), net.parameters.copy()
+    net.parameters[:] += 0.01 * rng.standard_normal(net.n_parameters)
+    lm = mlpcore.LevenbergMarquardt(tolerance=0.0)
+    history = net.fit(x, y, "mse", lm, epochs=50)
+    assert lm.stop_reason == "step"
+    assert history[-1]["loss"] < 1e-28
+    assert len(history) < 15
+    assert_close(net.parameters, truth, GAUSS_NEWTON["float64"])
 
 
 def test_its_damping_belongs_to_its_net_until_reset():
