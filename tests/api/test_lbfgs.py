@@ -189,7 +189,9 @@ def test_a_loss_that_is_lost_on_the_way_names_its_epoch_and_keeps_the_last():
         return value, 2 * (y_hat - y) / y.size
 
     trainer = mlpcore.Trainer(net, spoiled, mlpcore.LBFGS())
-    with pytest.raises(FloatingPointError, match=r"^epoch 4: the loss of what layer 2 gives is not"):
+    with pytest.raises(
+        FloatingPointError, match=r"^epoch 4: the loss of what layer 2 gives is not"
+    ):
         trainer.fit(x, y, epochs=9, callbacks=[lambda state: kept.append(state.net.copy())])
     assert trainer.n_epochs == 3
     assert net == kept[-1]
