@@ -48,6 +48,7 @@ class OptimizerKernel:
     learning_rate: float
     weight_decay: float
     l1: float
+    l2: float
     clip_norm: float  # 0: any length
     momentum: float
     nesterov: bool

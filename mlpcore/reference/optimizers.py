@@ -256,6 +256,7 @@ def adjusted_gradients(
     gradients: ArrayLike,
     is_weight: ArrayLike,
     l1: float = 0.0,
+    l2: float = 0.0,
     clip_norm: float | None = None,
 ) -> Array:
     """What every optimizer makes of gradients before its rule.
@@ -267,8 +268,10 @@ def adjusted_gradients(
         False for the biases.
     l1 : float
         Penalty on the absolute values of the weights: this times their sign is added.
+    l2 : float
+        Penalty on half the squares of the weights: this times the weight is added.
     clip_norm : float, optional
-        Gradients that are longer are scaled to this length, before the penalty is added.
+        Gradients that are longer are scaled to this length, before the penalties are added.
 
     Returns
     -------
@@ -283,4 +286,4 @@ def adjusted_gradients(
     norm = np.linalg.norm(gradient)
     if clip_norm is not None and norm > clip_norm:
         gradient = gradient * (clip_norm / norm)
-    return np.asarray(gradient + np.where(is_weight, l1 * np.sign(theta), 0.0))
+    return np.asarray(gradient + np.where(is_weight, l1 * np.sign(theta) + l2 * theta, 0.0))
