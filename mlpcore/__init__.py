@@ -29,6 +29,7 @@ from .optimizers import SGD, Adam, AdamW, RMSprop
 if TYPE_CHECKING:
     from . import convert, reference, schedules
     from .callbacks import EarlyStopping
+    from .estimators import MLPClassifier, MLPRegressor
     from .files import load, save
     from .gradient_check import gradcheck
     from .lbfgs import LBFGS
@@ -45,6 +46,8 @@ __all__ = [
     "AdamW",
     "EarlyStopping",
     "LevenbergMarquardt",
+    "MLPClassifier",
+    "MLPRegressor",
     "RMSprop",
     "Trainer",
     "__version__",
@@ -63,6 +66,8 @@ __all__ = [
 # Loaded when first asked for, so that ``import mlpcore`` stays quick: name -> module.
 _LATE = {
     "EarlyStopping": "callbacks",
+    "MLPClassifier": "estimators",
+    "MLPRegressor": "estimators",
     "Trainer": "trainer",
     "LBFGS": "lbfgs",
     "LevenbergMarquardt": "levenberg_marquardt",

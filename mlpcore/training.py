@@ -155,6 +155,11 @@ class Training:
         """Epochs completed so far."""
         return self._state.n_epochs
 
+    def _go_on_from(self, other: Training) -> None:
+        """Count epochs, and write the history, as if the other one's had been made here."""
+        self._history = other._history
+        self._state = TrainingState(other.n_epochs)
+
     # ---- one epoch -------------------------------------------------------------------------------
 
     def _epoch(self, source: Source, held_out: HeldOut | None) -> dict[str, Any]:
