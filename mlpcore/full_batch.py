@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 
+from ._validation import Batch
+from .loss_base import CallableLoss
 from .optimizers import Optimizer
+from .sparse_rows import SparseRows
 from .steps import value_and_gradients
 
 if TYPE_CHECKING:
     from ._core import Array
-    from ._validation import Batch
-    from .losses import CallableLoss, Loss
+    from .losses import Loss
     from .mlp import MLP
 
 # Takes the figures of an iteration for its row of the history, and says whether to stop.
@@ -36,6 +38,11 @@ class FullBatchProblem:
     ) -> None:
         if not net.parameters.flags.writeable:
             raise ValueError("net.parameters: must be writable to be trained, got read-only ones")
+        if isinstance(rows.x, SparseRows) and isinstance(loss, CallableLoss):
+            raise ValueError(
+                f"loss: expected one of mlpcore.losses with sparse rows and all of them at once, "
+                f"got {loss!r}"
+            )
         self.net, self.loss, self.rows, self.n_threads = net, loss, rows, n_threads
         self.weight_decay = weight_decay
         self.moved = net.copy()
@@ -50,14 +57,46 @@ class FullBatchProblem:
     def loss_here(self) -> float:
         """The loss, without the penalty, at the parameters that are tried."""
         self.n_evaluations += 1
-        return value_and_gradients(self.moved, self.rows, self.loss, None, None, self.n_threads)
+        return self._value_and_gradient(None)
 
     def loss_and_gradient_here(self) -> tuple[float, Array]:
         """The loss and its gradient (P,), both without the penalty."""
         self.n_evaluations += 1
         flat = np.empty_like(self.moved.parameters)
-        value = value_and_gradients(self.moved, self.rows, self.loss, flat, None, self.n_threads)
-        return value, flat
+        return self._value_and_gradient(flat), flat
+
+    def _value_and_gradient(self, flat: Array | None) -> float:
+        if isinstance(self.rows.x, SparseRows):
+            return self._of_sparse_rows(flat)
+        return value_and_gradients(self.moved, self.rows, self.loss, flat, None, self.n_threads)
+
+    def _of_sparse_rows(self, flat: Array | None) -> float:
+        """The sum over the pieces, or their mean weighted by what their rows weigh."""
+        assert not isinstance(self.loss, CallableLoss)  # of which nobody knows
+        is_sum = self.loss.reduction == "sum"
+        value, total = 0.0, 0.0
+        of_piece = None if flat is None else np.zeros_like(flat)
+        if flat is not None:
+            flat[:] = 0.0
+        for piece in self._dense_pieces():
+            weight = len(piece.x) if piece.sample_weight is None else piece.sample_weight.sum()
+            if weight == 0.0:
+                continue
+            total += float(weight)
+            share = 1.0 if is_sum else float(weight) / total
+            part = value_and_gradients(self.moved, piece, self.loss, of_piece, None, self.n_threads)
+            value += part if is_sum else (part - value) * share
+            if flat is not None and of_piece is not None:
+                flat += of_piece if is_sum else (of_piece - flat) * share
+        return value
+
+    def _dense_pieces(self) -> Iterator[Batch]:
+        x, target, weight = self.rows
+        if not isinstance(x, SparseRows):
+            yield self.rows
+            return
+        for piece in x.pieces():
+            yield Batch(x.dense(piece), target[piece], None if weight is None else weight[piece])
 
     def penalty_here(self) -> float:
         """weight_decay / 2 times the sum of the squared parameters."""
@@ -74,7 +113,11 @@ class FullBatchProblem:
         """Raise FloatingPointError that says what is not finite at the parameters tried."""
         from .divergence import not_finite_in_passes
 
-        where, _ = not_finite_in_passes(self.moved, self.rows, self.loss, self.n_threads)
+        found = (
+            not_finite_in_passes(self.moved, piece, self.loss, self.n_threads)[0]
+            for piece in self._dense_pieces()
+        )
+        where = next((words for words in found if words is not None), None)
         raise FloatingPointError(
             f"epoch {self.epoch}: {where or otherwise} is not finite; the net has the "
             "parameters from before this epoch. Standardised x and y usually help"

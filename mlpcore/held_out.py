@@ -128,7 +128,7 @@ def as_held_out(
     try:
         if isinstance(rows, SparseRows):
             sparse = checked_sparse_rows(net, loss, rows, targets, None)
-            return HeldOut(net, loss, Batch(*sparse), metrics)  # type: ignore[arg-type]
+            return HeldOut(net, loss, Batch(*sparse), metrics)
         return HeldOut(net, loss, checked_rows(net, loss, rows, targets, None), metrics)
     except (ValueError, TypeError) as error:
         raise type(error)(f"validation: {error}") from error

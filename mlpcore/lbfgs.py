@@ -10,6 +10,7 @@ import numpy as np
 
 from ._checks import check_in_range, check_positive_int
 from .full_batch import AfterIteration, FullBatchOptimizer, FullBatchProblem, fixed
+from .topology import layer_views
 
 if TYPE_CHECKING:
     from ._core import Array
@@ -50,6 +51,8 @@ class LBFGS(FullBatchOptimizer):
         How often a fit may compute the loss; the iteration that goes beyond is completed.
     weight_decay : float, default=0.0
         L2 penalty of all parameters; 0 or above. It is not part of the loss that is reported.
+    l2 : float, default=0.0
+        The same of the weights alone, which spares the biases.
 
     Raises
     ------
@@ -92,12 +95,16 @@ class LBFGS(FullBatchOptimizer):
     tolerance: float = fixed("tolerance", "The largest entry of a gradient that counts as zero.")
     max_evaluations: int = fixed("max_evaluations", "How often a fit may compute the loss.")
 
+    l2: float = fixed("l2", "L2 penalty of the weights.")
+
     def __init__(
         self,
         history_size: int = 10,
         tolerance: float = 1e-4,
         max_evaluations: int = 15000,
         weight_decay: float = 0.0,
+        *,
+        l2: float = 0.0,
     ) -> None:
         _scipy_minimize()
         super().__init__(
@@ -105,6 +112,7 @@ class LBFGS(FullBatchOptimizer):
             tolerance=check_in_range(tolerance, "tolerance", 0.0),
             max_evaluations=check_positive_int(max_evaluations, "max_evaluations"),
             weight_decay=check_in_range(weight_decay, "weight_decay", 0.0),
+            l2=check_in_range(l2, "l2", 0.0),
         )
 
     def _minimize(self, problem: FullBatchProblem, epochs: int, after: AfterIteration) -> None:
@@ -164,6 +172,9 @@ class _Run:
 
     def __init__(self, lbfgs: LBFGS, problem: FullBatchProblem, after: AfterIteration) -> None:
         self.lbfgs, self.problem, self.after = lbfgs, problem, after
+        self.l2 = np.zeros(problem.net.n_parameters)  # of each parameter
+        for weight in layer_views(self.l2, problem.net.sizes, problem.net.has_bias)[0]:
+            weight[...] = lbfgs.l2
         self.loss = 0.0  # of the latest evaluation
         self.n_before = 0  # evaluations, at the end of the iteration before
 
@@ -178,6 +189,10 @@ class _Run:
         wide = gradient.astype(np.float64, copy=False)
         if problem.weight_decay != 0.0:
             wide += problem.weight_decay * problem.moved.parameters
+        if self.lbfgs.l2 != 0.0:
+            slope = self.l2 * problem.moved.parameters
+            value += 0.5 * float(slope @ problem.moved.parameters)
+            wide += slope
         return value, wide
 
     def after_iteration(self, parameters: Array) -> None:

@@ -108,7 +108,7 @@ class SparseSource:
 
     def n_steps(self, batch_size: int) -> int | None:
         """Mini-batches of an epoch."""
-        return sum(-(-(piece.stop - piece.start) // batch_size) for piece in self.pieces)
+        return sum(-(-int(piece.stop - piece.start) // batch_size) for piece in self.pieces)
 
     def blocks(self, seed: int | None, epoch: int, first: int) -> Iterator[Block]:
         """The blocks of an epoch from number `first` on."""

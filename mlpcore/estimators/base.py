@@ -3,62 +3,77 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from .. import _core
-from ..callbacks import EarlyStopping
 from ..mlp import MLP
 from ..sparse_rows import SparseRows
-from ..trainer import Trainer
 from . import inputs
-from .convergence import Convergence, Curves
-from .foundation import BaseEstimator, ConvergenceWarning
+from .convergence import Curves
+from .fitting import Data, Objective, as_fit, make_trainer, part_rows, train
+from .foundation import BaseEstimator
 from .layers import LayerArrays, take_arrays
 from .parameters import core_name, hidden_names, hidden_sizes
-from .settings import OF_THE_TRAINER, as_random_state, draw_parameters, make_optimizer
+from .settings import as_random_state, check_lbfgs, draw_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .._core import Array
+    from ..callbacks import Callback
     from ..history import History
-    from ..losses import CallableLoss, Loss
+    from ..schedules import Schedule
+    from ..trainer import Trainer
     from .inputs import Rows
-
-# An early stopping that keeps the best parameters and leaves it to `Convergence` to stop.
-_NEVER = 2**62
-
-
-class Objective(NamedTuple):
-    """What is minimised, and how ``loss_curve_`` tells it: scale * loss + constant + penalty."""
-
-    loss: Loss | CallableLoss | Callable[..., Any]
-    scale: float = 1.0
-    constant: float = 0.0
-
-
-class Data(NamedTuple):
-    """Rows that are learnt or judged."""
-
-    rows: Rows  # (N, D)
-    target: Array  # (N, K), or int64 classes (N,)
-    weight: Array | None  # (N,)
-
-    def part(self, chosen: Array) -> Data:
-        """Some of the rows."""
-        weight = None if self.weight is None else self.weight[chosen]
-        return Data(self.rows[chosen], self.target[chosen], weight)
 
 
 class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]  # of whatever library
     """Fit, continue, predict; the two estimators say what targets and outputs mean."""
 
+    # scikit-learn's parameters and attributes, and what goes on from fit to fit.
+    hidden_layer_sizes: Any
+    activation: str
+    solver: str
+    alpha: float
+    batch_size: int | str
+    learning_rate: str
+    learning_rate_init: float
+    power_t: float
+    max_iter: int
+    shuffle: bool
+    random_state: int | np.random.RandomState | None
+    tol: float
+    verbose: bool | int
+    warm_start: bool
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: float
+    max_fun: int
+    hidden_activations: str | Sequence[str] | None
+    dropout: float | Sequence[float]
+    l1: float
+    schedule: Schedule | Callable[[int], float] | None
+    callbacks: Sequence[Callback]
+    dtype: str | None
+    n_threads: int | None
     net_: MLP
     history_: History
+    n_features_in_: int
+    n_outputs_: int
+    n_layers_: int
+    out_activation_: str
+    n_iter_: int
+    t_: int
+    loss_: float
+    loss_curve_: list[float]
+    best_loss_: float | None
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+    _curves: Curves
+    _trainer: Trainer
+    _trainer_settings: dict[str, Any]
 
     # ---- what the two estimators say -------------------------------------------------------------
 
@@ -72,7 +87,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]  # of whatever library
 
     @abstractmethod
     def _as_held_out_target(self, y: Any) -> Array:
-        """Check and encode `y` of validation rows."""
+        """Check `y` of validation rows, and encode it as `_as_target` does."""
 
     @abstractmethod
     def _output(self, target: Array) -> tuple[int, str]:
@@ -94,12 +109,14 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]  # of whatever library
         """Weights of the rows that follow from the targets."""
         return None
 
-    def _check_schedule(self) -> None:
+    def _check_solver(self) -> None:
         if self.schedule is not None and self.learning_rate != "constant":
             raise ValueError(
                 "learning_rate: expected 'constant' with a schedule, which changes the rate, got "
                 f"{self.learning_rate!r}"
             )
+        if self.solver == "lbfgs":
+            check_lbfgs(self)
 
     # ---- fit -------------------------------------------------------------------------------------
 
@@ -115,12 +132,12 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]  # of whatever library
         self._check_parameters()
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        before = dict(vars(self))
+        before = dict(self.__dict__)
         try:
             self._fit_checked(X, y, sample_weight, validation_data, incremental)
         except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
         return self
 
@@ -141,19 +158,18 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]  # of whatever library
                     f"warm_start and partial_fit go on with {net!r}, which other layers or other "
                     f"data do not fit: now they are {sizes} with {activations}"
                 )
-            seed = self._trainer.seed
+            former, seed = self._trainer, self._trainer.seed
         else:
             net = MLP(sizes, activations, dtype=data.rows.dtype.name, init="zeros")
             generator = as_random_state(self.random_state)
             draw_parameters(net, generator)
-            seed = int(generator.randint(2**31))
+            former, seed = None, int(generator.randint(2**31))
             self._curves = Curves()
         self.n_outputs_, self.n_layers_, self.out_activation_ = n_outputs, len(sizes), output
-        learnt, held_out = self._split(data, validation_data, seed)
-        learnt = learnt._replace(target=self._as_learnt(learnt.target))
+        learnt, judged = self._judged_by(data, validation_data, seed)
         objective = self._objective(learnt)
-        trainer = self._make_trainer(net, objective, seed, goes_on)
-        self._train(trainer, learnt, held_out, objective, 1 if incremental else self.max_iter)
+        fit = as_fit(self, learnt, judged, objective, 1 if incremental else self.max_iter)
+        train(self, make_trainer(self, net, fit, seed, former), fit)
 
     def _as_data(
         self, X: Any, y: Any, sample_weight: Any, goes_on: bool, incremental: bool
@@ -166,7 +182,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]  # of whatever library
             rows = inputs.as_rows(self, X, self.dtype)
             self.n_features_in_ = rows.shape[1]
             names = inputs.feature_names(X)
-            vars(self).pop("feature_names_in_", None)
+            self.__dict__.pop("feature_names_in_", None)
             if names is not None:
                 self.feature_names_in_ = names
         target = self._as_target(y, goes_on)
@@ -177,7 +193,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]  # of whatever library
             weight = (of_classes if weight is None else of_classes * weight).astype(rows.dtype)
         return Data(rows, target, weight)
 
-    def _split(self, data: Data, validation_data: Any, seed: int) -> tuple[Data, Data | None]:
+    def _judged_by(self, data: Data, validation_data: Any, seed: int) -> tuple[Data, Data | None]:
         """The rows to learn, and those to judge by: given ones, or a share that is held out."""
         if validation_data is not None:
             if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
@@ -193,137 +209,15 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]  # of whatever library
             inputs.check_same_length(rows, target)
             given = weights[0] if weights else None
             weight = inputs.as_weights(self, given, rows.shape[0], rows.dtype)
-            return data, Data(rows, target, weight)
-        if not self.early_stopping:
-            return data, None
-        # scikit-learn stratifies where there are two classes; here it is all single labels.
-        held_out = held_out_rows(
-            data.target if data.target.ndim == 1 else np.zeros(len(data.target), np.int64),
-            self.validation_fraction,
-            seed,
+            judged = Data(rows, target, weight)
+        elif self.early_stopping and self.solver != "lbfgs":
+            data, judged = part_rows(data, self.validation_fraction, seed)
+        else:
+            return data._replace(target=self._as_learnt(data.target)), None
+        return (
+            data._replace(target=self._as_learnt(data.target)),
+            judged._replace(target=self._as_learnt(judged.target)),
         )
-        learnt = np.delete(np.arange(len(data.target)), held_out)
-        if len(held_out) < 2 or len(learnt) < 1:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of "
-                "your dataset."
-            )
-        judged = data.part(held_out)
-        return data.part(learnt), judged._replace(target=self._as_learnt(judged.target))
-
-    def _make_trainer(self, net: MLP, objective: Objective, seed: int, goes_on: bool) -> Trainer:
-        """The trainer of the last fit, unless something that it was made with has changed."""
-        settings = {name: getattr(self, name) for name in OF_THE_TRAINER}
-        former = self._trainer if goes_on else None
-        if former is not None and settings == self._trainer_settings:
-            return former
-        trainer = Trainer(
-            net,
-            objective.loss,
-            make_optimizer(self, None if former is None else former.optimizer),
-            schedule=self.schedule,
-            dropout=self.dropout,
-            shuffle=bool(self.shuffle),
-            seed=seed,
-            n_threads=self.n_threads,
-        )
-        if former is not None:
-            trainer._go_on_from(former)
-        self._trainer_settings = settings
-        return trainer
-
-    def _train(
-        self,
-        trainer: Trainer,
-        data: Data,
-        held_out: Data | None,
-        objective: Objective,
-        epochs: int,
-    ) -> None:
-        n_rows = len(data.target)
-        trainer.batch_size = batch_size = self._rows_of_a_batch(n_rows)
-        if isinstance(data.rows, SparseRows):
-            data.rows.batch_size = batch_size
-        # scikit-learn divides its penalties by the weights of the very batch; here it is the mean
-        # batch, which differs for the last one of an epoch and where batches weigh differently.
-        batch_weight = batch_size * (1.0 if data.weight is None else float(data.weight.mean()))
-        trainer.optimizer.l2 = self.alpha / batch_weight
-        trainer.optimizer.l1 = self.l1 / batch_weight
-        self._curves = curves = Curves(**vars(self._curves))
-        curves.losses, curves.scores = [*curves.losses], [*curves.scores]
-        convergence = Convergence(
-            curves,
-            n_rows,
-            None if held_out is None else "validation_score",
-            bool(self.early_stopping),
-            self.tol,
-            self.n_iter_no_change,
-            self.learning_rate if self.solver == "sgd" else "constant",
-            self.learning_rate_init,
-            self.power_t,
-            bool(self.verbose),
-            objective.scale,
-            objective.constant,
-            self.alpha / batch_weight,
-            self.l1 / batch_weight,
-        )
-        n_before = trainer.n_epochs
-        is_interrupted = False
-        try:
-            trainer.fit(
-                data.rows,
-                data.target,
-                sample_weight=data.weight,
-                epochs=epochs,
-                validation=None if held_out is None else (held_out.rows, held_out.target),
-                metrics={} if held_out is None else {"score": self._judge(held_out)},
-                early_stopping=_BEST if self.early_stopping else None,
-                callbacks=[convergence, *self.callbacks],
-            )
-        except KeyboardInterrupt:
-            is_interrupted = True
-        except FloatingPointError as error:
-            raise ValueError(
-                "Solver produced non-finite parameter weights. The input data may contain large "
-                f"values and need to be preprocessed. ({error})"
-            ) from error
-        if convergence.has_converged:
-            curves.epochs_without_improvement = 0  # for a fit that goes on
-        self._trainer, self.net_, self.history_ = trainer, trainer.net, trainer.history
-        self.n_iter_ = trainer.n_epochs - n_before
-        self._show(curves, held_out is not None)
-        if is_interrupted:
-            warnings.warn("Training interrupted by user.", stacklevel=5)
-        elif not convergence.has_converged and self.n_iter_ == epochs == self.max_iter:
-            warnings.warn(
-                f"Stochastic Optimizer: Maximum iterations ({epochs}) reached and the optimization "
-                "hasn't converged yet.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
-
-    def _judge(self, held_out: Data) -> Callable[[Array, Array], float]:
-        return lambda y_hat, target: self._score_of(y_hat, target, held_out.weight)
-
-    def _rows_of_a_batch(self, n_rows: int) -> int:
-        if self.batch_size == "auto":
-            return min(200, n_rows)
-        if self.batch_size > n_rows:
-            warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be "
-                "clipped",
-                stacklevel=6,
-            )
-        return int(min(self.batch_size, n_rows))
-
-    def _show(self, curves: Curves, has_scores: bool) -> None:
-        """Set scikit-learn's attributes."""
-        self.loss_curve_ = curves.losses
-        self.loss_ = curves.losses[-1] if curves.losses else np.inf
-        self.best_loss_ = None if self.early_stopping else curves.best_loss
-        self.validation_scores_ = curves.scores if has_scores else None
-        self.best_validation_score_ = curves.best_score if has_scores else None
-        self.t_ = curves.n_samples_seen
 
     # ---- what a fitted one gives -----------------------------------------------------------------
 
@@ -376,31 +270,3 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]  # of whatever library
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-_BEST = EarlyStopping(_NEVER, monitor="validation_score", maximize=True)
-
-
-def held_out_rows(strata: Array, share: float, seed: int) -> Array:
-    """Return the numbers of the rows that are held out: the share, rounded up, of each stratum.
-
-    The strata get their parts of the whole number of rows by the largest remainder; the smaller of
-    them first where remainders are equal. Which rows depends on the seed and the strata alone.
-
-    Examples
-    --------
-    >>> strata = np.repeat([0, 1], [90, 10])
-    >>> held_out = held_out_rows(strata, 0.1, 0)
-    >>> np.bincount(strata[held_out]).tolist()
-    [9, 1]
-    """
-    n_rows = len(strata)
-    order = _core.permutation(_core.random_key(seed, "held_out", 0), 0, n_rows)
-    counts = np.bincount(strata)
-    wanted = counts * (np.ceil(share * n_rows) / n_rows)
-    parts = np.floor(wanted).astype(np.int64)
-    for stratum in np.argsort(parts - wanted, kind="stable")[: round(wanted.sum()) - parts.sum()]:
-        parts[stratum] += 1
-    shuffled = strata[order]
-    chosen = [order[shuffled == k][: parts[k]] for k in np.flatnonzero(parts)]
-    return np.sort(np.concatenate([np.empty(0, np.int64), *chosen]))

@@ -11,7 +11,8 @@ import numpy as np
 from ..losses import BCE, CrossEntropy
 from ..mlp import MLP
 from .availability import needs_epochs
-from .base import BaseMLP, Data, Objective
+from .base import BaseMLP
+from .fitting import Data, Objective
 from .foundation import ClassifierMixin
 from .labels import as_labels, class_weights, labels_of
 from .parameters import CLASSIFIER, check_parameters
@@ -168,6 +169,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # of whate
     (1, 2)
     """
 
+    classes_: Array
+    _labels: Labels
+
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
@@ -315,7 +319,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # of whate
         try:
             return self._fit(X, y, sample_weight, incremental=True)
         finally:
-            vars(self).pop("_classes_to_come", None)
+            self.__dict__.pop("_classes_to_come", None)
 
     def predict(self, X: Any) -> Array:
         """The likeliest labels.
@@ -424,7 +428,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # of whate
 
     def _check_parameters(self) -> None:
         check_parameters(self, CLASSIFIER)
-        self._check_schedule()
+        self._check_solver()
 
     def _as_target(self, y: Any, goes_on: bool) -> Array:
         labels = as_labels(self, y)
@@ -444,7 +448,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # of whate
     def _as_held_out_target(self, y: Any) -> Array:
         labels = as_labels(self, y)
         self._labels.check_same(labels, all_of_them=False)
-        return self._as_learnt(self._labels.encode(labels))
+        return self._labels.encode(labels)
 
     def _row_weights(self, target: Array, incremental: bool) -> Array | None:
         if self.class_weight == "balanced" and incremental:
@@ -473,7 +477,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # of whate
         return (1 if one else labels.n_classes), output
 
     def _objective(self, data: Data) -> Objective:
-        if self.loss != "log_loss":
+        if not isinstance(self.loss, str):
             return Objective(self.loss)
         if self.out_activation_ == "softmax":
             return Objective(CrossEntropy())
@@ -487,7 +491,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # of whate
             return target
         if self.n_outputs_ == 1:
             return target[:, np.newaxis]
-        return (target[:, np.newaxis] == np.arange(self.n_outputs_)).astype(np.int64)
+        columns = np.arange(self.n_outputs_)
+        return np.asarray(target[:, np.newaxis] == columns, np.int64)
 
     def _score_of(self, y_hat: Array, target: Array, weight: Array | None) -> float:
         if not np.isfinite(y_hat).all():

@@ -12,6 +12,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..optimizers import Optimizer
+
 if TYPE_CHECKING:
     from ..callbacks import EpochState
 
@@ -84,6 +86,7 @@ class Convergence:
                 print(f"Validation score: {curves.scores[-1]:.6f}")
         self._judge()
         if self.learning_rate == "invscaling":
+            assert isinstance(state.optimizer, Optimizer)
             rate = self.learning_rate_init / (curves.n_samples_seen + 1) ** self.power_t
             state.optimizer.learning_rate = rate
         if curves.epochs_without_improvement <= self.n_iter_no_change:
@@ -120,12 +123,13 @@ class Convergence:
             f"{judged} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} "
             "consecutive epochs."
         )
-        rate = state.optimizer.learning_rate
-        if self.learning_rate == "adaptive" and rate > SMALLEST_RATE:
+        optimizer = state.optimizer
+        assert isinstance(optimizer, Optimizer)
+        if self.learning_rate == "adaptive" and optimizer.learning_rate > SMALLEST_RATE:
             self.curves.epochs_without_improvement = 0
-            state.optimizer.learning_rate = rate / RATE_DIVISOR
+            optimizer.learning_rate /= RATE_DIVISOR
             if self.verbose:
-                print(f"{message} Setting learning rate to {rate / RATE_DIVISOR:f}")
+                print(f"{message} Setting learning rate to {optimizer.learning_rate:f}")
             return False
         if self.verbose:
             print(f"{message} Stopping.")

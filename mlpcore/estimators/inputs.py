@@ -33,8 +33,9 @@ def as_rows(estimator: Any, X: Any, dtype: str | None = None) -> Rows:
         None keeps float32, and makes float64 of all else.
     """
     if is_sparse(X):
-        rows: Rows = SparseRows(X, _dtype_of(X.dtype, dtype))
-        shape, values = rows.shape, rows.values
+        sparse = SparseRows(X, _dtype_of(X.dtype, dtype))
+        rows: Rows = sparse
+        shape, values = sparse.shape, sparse.values
     else:
         array = as_array(X, "X")
         if array.ndim != 2:
@@ -43,8 +44,8 @@ def as_rows(estimator: Any, X: Any, dtype: str | None = None) -> Rows:
                 "your data either using array.reshape(-1, 1) if your data has a single feature or "
                 "array.reshape(1, -1) if it contains a single sample."
             )
-        rows = converted(as_numbers(array), _dtype_of(array.dtype, dtype), "X")
-        shape, values = array.shape, rows
+        rows = values = converted(as_numbers(array), _dtype_of(array.dtype, dtype), "X")
+        shape = array.shape
     for size, what in zip(shape, ("sample(s)", "feature(s)"), strict=True):
         if size < 1:
             raise ValueError(

@@ -54,7 +54,7 @@ class Labels:
             numbers = (probabilities[:, 0] > 0.5) * (self.n_classes - 1)
         else:
             numbers = probabilities.argmax(axis=1)
-        return self.classes[numbers]
+        return np.asarray(self.classes[numbers])
 
     def check_same(self, y: Array, *, all_of_them: bool) -> None:
         """Raise ValueError unless `y` has these labels, or with `all_of_them` just these."""

@@ -31,8 +31,9 @@ class Interval:
 
     def accepts(self, value: Any) -> bool:
         """Whether the value is such a number."""
-        if not isinstance(value, self.kind) or (value != value):
+        if not isinstance(value, self.kind):
             return False
+        value = float(value)  # type: ignore[arg-type]  # a real, whatever its type; NaN is nowhere
         above = value >= self.low if self.closed in ("left", "both") else value > self.low
         below = value <= self.high if self.closed in ("right", "both") else value < self.high
         return bool(above and below)
@@ -182,7 +183,7 @@ def check_parameters(estimator: Any, rules: Mapping[str, tuple[Rule, ...]]) -> N
 def hidden_sizes(value: Any) -> list[int]:
     """The sizes of the hidden layers, from a sequence or a single one."""
     sizes = list(value) if hasattr(value, "__iter__") else [value]
-    if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+    if not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     return [int(size) for size in sizes]
 

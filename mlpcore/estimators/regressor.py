@@ -10,7 +10,8 @@ import numpy as np
 
 from ..losses import L1, Huber, LogCosh, Poisson, Quantile
 from .availability import needs_epochs
-from .base import BaseMLP, Data, Objective
+from .base import BaseMLP
+from .fitting import Data, Objective
 from .foundation import RegressorMixin
 from .inputs import as_numbers, check_finite
 from .labels import as_targets_array
@@ -323,7 +324,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # of whateve
 
     def _check_parameters(self) -> None:
         check_parameters(self, REGRESSOR)
-        self._check_schedule()
+        self._check_solver()
         if self.loss == "poisson" and self.output_activation is not None:
             raise ValueError(
                 "output_activation: expected None with loss='poisson', whose output is the "

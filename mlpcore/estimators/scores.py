@@ -28,7 +28,8 @@ def accuracy(predicted: Array, y: Array, sample_weight: ArrayLike | None = None)
     """
     right = predicted == y.reshape(predicted.shape)
     rows = right.reshape(len(right), -1).all(axis=1)
-    return float(np.average(rows, weights=sample_weight))
+    weight = None if sample_weight is None else np.asarray(sample_weight, np.float64)
+    return float(np.average(rows, weights=weight))
 
 
 def r2(predicted: Array, y: Array, sample_weight: ArrayLike | None = None) -> float:

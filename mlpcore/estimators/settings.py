@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..lbfgs import LBFGS
 from ..optimizers import SGD, Adam, Optimizer, _remade
 
 if TYPE_CHECKING:
+    from ..full_batch import AnyOptimizer
     from ..mlp import MLP
 
 # What a trainer is made with. Another value in a fit that continues takes another trainer, which
 # goes on from the same weights, moments and count of epochs.
+# Those of "lbfgs" are not here: it keeps nothing between two fits, and is made for each.
 OF_THE_TRAINER = (
     "solver",
     "learning_rate",
@@ -33,10 +36,22 @@ OF_THE_TRAINER = (
 )
 
 
+# What scikit-learn's "lbfgs" cannot do either, or has no meaning without steps.
+NOT_WITH_LBFGS = {"dropout": 0.0, "l1": 0.0, "clip_norm": None, "schedule": None}
+
+
+def check_lbfgs(estimator: Any) -> None:
+    """Raise ValueError for what an optimizer of all rows at once cannot do."""
+    for name, default in NOT_WITH_LBFGS.items():
+        value = getattr(estimator, name)
+        if np.any(value != default):
+            raise ValueError(f"{name}: expected {default!r} with solver='lbfgs', got {value!r}")
+
+
 def as_random_state(random_state: Any) -> np.random.RandomState:
     """The generator that scikit-learn would take."""
     if random_state is None:
-        return np.random.mtrand._rand  # type: ignore[attr-defined, no-any-return]
+        return np.random.mtrand._rand
     if isinstance(random_state, np.random.RandomState):
         return random_state
     return np.random.RandomState(random_state)
@@ -61,8 +76,10 @@ def draw_parameters(net: MLP, generator: np.random.RandomState) -> None:
         bias[:] = generator.uniform(-bound, bound, n_outputs)
 
 
-def make_optimizer(estimator: Any, former: Optimizer | None) -> Optimizer:
+def make_optimizer(estimator: Any, l2: float, former: AnyOptimizer | None) -> AnyOptimizer:
     """The optimizer of the parameters, with the moments of a `former` one of the same rule."""
+    if estimator.solver == "lbfgs":
+        return LBFGS(tolerance=estimator.tol, max_evaluations=estimator.max_fun, l2=l2)
     optimizer: Optimizer
     if estimator.solver == "adam":
         optimizer = Adam(
@@ -79,7 +96,7 @@ def make_optimizer(estimator: Any, former: Optimizer | None) -> Optimizer:
         optimizer = SGD(
             estimator.learning_rate_init, momentum, nesterov, clip_norm=estimator.clip_norm
         )
-    if type(former) is not type(optimizer):
+    if not isinstance(former, Optimizer) or type(former) is not type(optimizer):
         return optimizer
     arguments = {name: getattr(optimizer, name) for name in optimizer._hyperparameters}
     moments = former.n_steps, former.first_moment, former.second_moment
