@@ -392,6 +392,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # of whate
         logits = MLP(net.sizes, (*net.activations[:-1], "identity"), net.dtype, init="zeros")
         logits.parameters[:] = net.parameters
         z = self._forward(X, logits)
+        if z.shape[1] == 2 and not self._labels.is_multilabel:
+            return np.asarray(z[:, 1] - z[:, 0])
         return z[:, 0] if z.shape[1] == 1 else z
 
     def predict_gradient(self, X: Any) -> Array:

@@ -81,7 +81,7 @@ def part_rows(data: Data, share: float, seed: int) -> tuple[Data, Data]:
     if len(held_out) < 2 or len(learnt) < 1:
         raise ValueError(
             "The validation set is too small. Increase 'validation_fraction' or the size of your "
-            "dataset."
+            f"dataset (n_samples = {n_rows})."
         )
     return data.part(learnt), data.part(held_out)
 
@@ -156,6 +156,9 @@ def make_trainer(
             seed=seed,
             n_threads=estimator.n_threads,
         )
+        if not isinstance(trainer.optimizer, FullBatchOptimizer):
+            # Also where partial_fit makes one epoch at a time.
+            trainer._rates.begin(trainer.optimizer, estimator.max_iter)
         if former is not None:
             trainer._go_on_from(former)
         estimator._trainer_settings = settings
