@@ -12,6 +12,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..optimizers import Optimizer
 
 if TYPE_CHECKING:
@@ -96,12 +98,13 @@ class Convergence:
     def _penalty(self, state: EpochState) -> float:
         """The penalties of the weights that the epoch has ended with."""
         total = 0.0
-        for weight in state.net.weights:
-            values = weight.T.ravel()  # as it lies in memory
-            if self.alpha > 0.0:
-                total += 0.5 * self.alpha * float(values @ values)
-            if self.l1 > 0.0:
-                total += self.l1 * float(abs(values).sum())
+        with np.errstate(over="ignore"):  # the next epoch says where it diverged
+            for weight in state.net.weights:
+                values = weight.T.ravel()  # as it lies in memory
+                if self.alpha > 0.0:
+                    total += 0.5 * self.alpha * float(values @ values)
+                if self.l1 > 0.0:
+                    total += self.l1 * float(np.abs(values).sum())
         return total
 
     def _judge(self) -> None:

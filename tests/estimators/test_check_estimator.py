@@ -32,22 +32,22 @@ SETTINGS = {
         "max_iter": 60,
         "activation": "tanh",
     },
-    "invscaling": {
+    "plain sgd": {
         "solver": "sgd",
-        "learning_rate_init": 0.5,
-        "learning_rate": "invscaling",
-        "power_t": 0.2,
+        "learning_rate_init": 0.05,
+        "activation": "tanh",
+        "momentum": 0.8,
         "nesterovs_momentum": False,
         "batch_size": 64,
-        "max_iter": 60,
+        "max_iter": 80,
     },
+    # Its minimum is the only one: elsewhere its iterations magnify the last bits of a sum.
     "lbfgs": {
         "solver": "lbfgs",
-        "hidden_layer_sizes": (5,),
-        "activation": "tanh",
-        "alpha": 0.5,
-        "tol": 1e-9,
-        "max_iter": 400,
+        "hidden_layer_sizes": (),
+        "alpha": 0.1,
+        "tol": 1e-10,
+        "max_iter": 200,
     },
     "deep": {
         "hidden_layer_sizes": (20, 20),
@@ -173,18 +173,26 @@ def test_checks_of_names_and_counts_of_columns(cls, check):
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 def test_balanced_classes_score_better():
-    X, y = make_classification(
-        n_samples=1000, n_features=10, weights=[0.9], class_sep=0.5, random_state=0
-    )
+    # Learnt where one class is rare, judged where both are as frequent.
+    X, y = make_classification(n_samples=3000, class_sep=0.7, flip_y=0.05, random_state=0)
+    rare = np.flatnonzero(y[:1500] == 1)[60:]
     estimator_checks.check_class_weight_balanced_classifiers(
         "MLPClassifier",
         mlpcore.MLPClassifier((), learning_rate_init=0.1),
-        X[::2],
-        y[::2],
-        X[1::2],
-        y[1::2],
+        np.delete(X[:1500], rare, axis=0),
+        np.delete(y[:1500], rare),
+        X[1500:],
+        y[1500:],
         None,
     )
+
+
+# Of classifiers with several classes for each of several outputs, and parts of those that are run.
+NOT_OF_ONE_LABEL = [
+    "check_classifier_multioutput",
+    "check_classifiers_predictions",
+    "check_estimators_data_not_an_array",
+]
 
 
 def name_of(check):
@@ -207,4 +215,4 @@ def test_no_check_of_scikit_learn_is_forgotten():
     # arrays of other libraries; or parts of one that is run.
     others = "transform|cluster|outlier|sparsify|linear|array_api|global_|nonsquare|multiclass"
     left = sorted(name for name in every if not re.search(others, name))
-    assert left == []
+    assert left == NOT_OF_ONE_LABEL
