@@ -114,7 +114,7 @@ import mlpcore
 warnings.simplefilter("ignore")
 mlpcore.MLPClassifier((4,), max_iter=1).fit(sparse.csr_array(np.eye(8)), [0, 1] * 4)
 rng = np.random.default_rng(0)
-n, d = 20_000, 5_000  # 800 MB as an array of float64
+n, d = 10_000, 5_000  # 400 MB as an array of float64
 rows = sparse.csr_array(
     (np.ones(20 * n), rng.integers(0, d, 20 * n), np.arange(0, 20 * n + 1, 20)), shape=(n, d))
 y = np.arange(n) % 2
@@ -129,4 +129,4 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 def test_memory_is_that_of_two_blocks():
     command = [sys.executable, "-c", MEMORY]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert int(result.stdout) < 100  # MB; the rows as an array are 800
+    assert int(result.stdout) < 100  # MB; the rows as an array are 400
