@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The classifier: labels to numbers and back, probabilities, class weights."""
+"""The classifier: its parameters, and what is predicted."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ..losses import BCE, CrossEntropy
 from ..mlp import MLP
 from .availability import needs_epochs
-from .base import BaseMLP
-from .fitting import Data, Objective
+from .classes import LearnsClasses
 from .foundation import ClassifierMixin
-from .labels import as_labels, class_weights, labels_of
-from .parameters import CLASSIFIER, check_parameters
-from .scores import accuracy
+from .inputs import check_fitted
+from .labels import labels_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
     from .labels import Labels
 
 
-class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # of whatever library
+class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of whatever library
     """Multi-layer perceptron for classes, with the interface of scikit-learn's.
 
     Labels of any kind: two classes, more of them, or several labels a row (zeros and ones, a column
@@ -168,9 +165,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # of whate
     >>> classifier.predict_proba([[1.0, 1.0]]).shape
     (1, 2)
     """
-
-    classes_: Array
-    _labels: Labels
 
     def __init__(
         self,
@@ -412,7 +406,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # of whate
         Examples
         --------
         >>> import mlpcore
-        >>> classifier = mlpcore.MLPClassifier((4,), random_state=0, max_iter=1, tol=float("inf"))
+        >>> classifier = mlpcore.MLPClassifier((4,), random_state=0, max_iter=1)
         >>> X, y = [[0.0, 1.0], [1.0, 0.0]], [0, 1]
         >>> classifier.partial_fit(X, y, classes=[0, 1]).predict_gradient(X).shape
         (2, 2)
@@ -421,92 +415,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # of whate
         return jacobian[:, 0] if jacobian.shape[1] == 1 else jacobian
 
     def _labels_of_fitted(self) -> Labels:
-        from .inputs import check_fitted
-
         check_fitted(self)
         return self._labels
-
-    # ---- what the base asks ----------------------------------------------------------------------
-
-    def _check_parameters(self) -> None:
-        check_parameters(self, CLASSIFIER)
-        self._check_solver()
-
-    def _as_target(self, y: Any, goes_on: bool) -> Array:
-        labels = as_labels(self, y)
-        to_come = getattr(self, "_classes_to_come", None)
-        if goes_on:
-            self._labels.check_same(labels, all_of_them=bool(self.warm_start))
-        elif to_come is None or labels.ndim == 2:
-            self._labels = labels_of(labels)
-        else:
-            self._labels = to_come
-            self._labels.check_same(labels, all_of_them=False)
-        if labels.ndim != 1 + self._labels.is_multilabel:
-            raise ValueError("y: expected as many labels a row as in the previous call")
-        self.classes_ = self._labels.classes
-        return self._labels.encode(labels)
-
-    def _as_held_out_target(self, y: Any) -> Array:
-        labels = as_labels(self, y)
-        self._labels.check_same(labels, all_of_them=False)
-        return self._labels.encode(labels)
-
-    def _row_weights(self, target: Array, incremental: bool) -> Array | None:
-        if self.class_weight == "balanced" and incremental:
-            raise ValueError(
-                "class_weight 'balanced' is not supported for partial_fit, which does not see all "
-                "rows; pass the weights, n_samples / (n_classes * np.bincount(y)), as a dictionary"
-            )
-        if self.class_weight is None:
-            return None
-        y = target if self._labels.is_multilabel else self._labels.classes[target]
-        return class_weights(self.class_weight, self._labels, y)
-
-    def _output(self, target: Array) -> tuple[int, str]:
-        labels = self._labels
-        if labels.is_multilabel:
-            if self.output_activation == "softmax":
-                raise ValueError(
-                    "output_activation: expected 'logistic' with several labels a row, got "
-                    "'softmax'"
-                )
-            return labels.n_classes, "logistic"
-        output = self.output_activation
-        if output is None:
-            output = "logistic" if labels.n_classes <= 2 else "softmax"
-        one = labels.n_classes <= 2 and output == "logistic"
-        return (1 if one else labels.n_classes), output
-
-    def _objective(self, data: Data) -> Objective:
-        if not isinstance(self.loss, str):
-            return Objective(self.loss)
-        if self.out_activation_ == "softmax":
-            return Objective(CrossEntropy())
-        return Objective(BCE("batch_mean"))
-
-    def _as_learnt(self, target: Array) -> Array:
-        """Targets in the form that the loss takes: classes, or zeros and ones in columns."""
-        if self._labels.is_multilabel:
-            return target
-        if self.out_activation_ == "softmax" and self.loss == "log_loss":
-            return target
-        if self.n_outputs_ == 1:
-            return target[:, np.newaxis]
-        columns = np.arange(self.n_outputs_)
-        return np.asarray(target[:, np.newaxis] == columns, np.int64)
-
-    def _score_of(self, y_hat: Array, target: Array, weight: Array | None) -> float:
-        if not np.isfinite(y_hat).all():
-            return float("nan")
-        labels = self._labels
-        if labels.is_multilabel:
-            return accuracy(y_hat > 0.5, target > 0.5, weight)
-        if target.ndim == 2:
-            target = target[:, 0] if target.shape[1] == 1 else target.argmax(axis=1)
-        if y_hat.shape[1] == 1:
-            return accuracy(y_hat[:, 0] > 0.5, target > 0.5, weight)
-        return accuracy(y_hat.argmax(axis=1), target, weight)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
