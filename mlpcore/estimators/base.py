@@ -168,7 +168,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]  # of whatever library
         self.n_outputs_, self.n_layers_, self.out_activation_ = n_outputs, len(sizes), output
         learnt, judged = self._judged_by(data, validation_data, seed)
         objective = self._objective(learnt)
-        fit = as_fit(self, learnt, judged, objective, 1 if incremental else self.max_iter)
+        fit = as_fit(self, learnt, judged, objective, incremental)
         train(self, make_trainer(self, net, fit, seed, former), fit)
 
     def _as_data(

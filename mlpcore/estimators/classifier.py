@@ -47,7 +47,7 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
         Rows of a mini-batch; ``"auto"`` is 200, or all if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
         How ``"sgd"`` changes the rate: never; to `learning_rate_init` / (rows seen)^`power_t` after
-        each epoch; or by a fifth whenever an epoch in a row of `n_iter_no_change` is no better.
+        each epoch; or to a fifth when more than `n_iter_no_change` epochs in a row are no better.
     learning_rate_init : float, default=0.001
         The first rate.
     power_t : float, default=0.5
@@ -72,7 +72,7 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
         Of ``"sgd"``.
     early_stopping : bool, default=False
         Whether a score of held-out rows decides when to stop, in place of the training loss; the
-        weights with the best score are kept.
+        weights with the best score are kept. Not for ``"lbfgs"``, which takes no notice of it.
     validation_fraction : float, default=0.1
         Share of the rows that `early_stopping` holds out, of each class alike.
     beta_1, beta_2 : float, default=0.9 and 0.999
@@ -157,7 +157,7 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(200, 2))
     >>> y = np.where(X[:, 0] * X[:, 1] > 0, "same", "other")
-    >>> classifier = mlpcore.MLPClassifier((16,), learning_rate_init=0.03, random_state=0)
+    >>> classifier = mlpcore.MLPClassifier((16,), learning_rate_init=0.03, tol=1e-3, random_state=0)
     >>> classifier.fit(X, y).score(X, y) > 0.95
     True
     >>> classifier.predict([[1.0, 1.0], [-1.0, 1.0]])

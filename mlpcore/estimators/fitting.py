@@ -67,7 +67,7 @@ class Fit(NamedTuple):
     learnt: Data
     judged: Data | None
     objective: Objective
-    epochs: int
+    is_partial: bool  # one epoch, of a partial_fit
     batch_size: int
     batch_weight: float  # of the mean batch
 
@@ -112,7 +112,7 @@ def held_out_rows(strata: Array, share: float, seed: int) -> Array:
 
 
 def as_fit(
-    estimator: BaseMLP, learnt: Data, judged: Data | None, objective: Objective, epochs: int
+    estimator: BaseMLP, learnt: Data, judged: Data | None, objective: Objective, is_partial: bool
 ) -> Fit:
     """Return a fit of these rows, with the size of its batches and what a mean one weighs."""
     n_rows = len(learnt.target)
@@ -130,7 +130,7 @@ def as_fit(
     # scikit-learn divides its penalties by the weights of the very batch; here it is the mean
     # batch, which differs for the last one of an epoch and where batches weigh differently.
     mean_weight = 1.0 if learnt.weight is None else float(learnt.weight.mean(dtype=np.float64))
-    return Fit(learnt, judged, objective, epochs, batch_size, batch_size * mean_weight)
+    return Fit(learnt, judged, objective, is_partial, batch_size, batch_size * mean_weight)
 
 
 def make_trainer(
@@ -199,7 +199,7 @@ def train(estimator: BaseMLP, trainer: Trainer, fit: Fit) -> None:
             learnt.rows,  # type: ignore[arg-type]  # sparse ones are known to trainers alone
             learnt.target,
             sample_weight=learnt.weight,
-            epochs=fit.epochs,
+            epochs=1 if fit.is_partial else estimator.max_iter,
             validation=None if judged is None else (judged.rows, judged.target),  # type: ignore[arg-type]
             metrics={} if judged is None else {"score": _score(estimator, judged)},
             early_stopping=KEEP_BEST if convergence.is_judged_by_score else None,
@@ -222,15 +222,15 @@ def train(estimator: BaseMLP, trainer: Trainer, fit: Fit) -> None:
     estimator.best_validation_score_ = None if judged is None else curves.best_score
     if is_interrupted:
         warnings.warn("Training interrupted by user.", stacklevel=5)
-    elif not convergence.has_converged:
-        _warn(estimator, trainer, fit.epochs)
+    elif not convergence.has_converged and not fit.is_partial:
+        _warn(estimator, trainer)
 
 
 def _score(estimator: BaseMLP, judged: Data) -> Callable[[Array, Array], float]:
     return lambda y_hat, target: estimator._score_of(y_hat, target, judged.weight)
 
 
-def _warn(estimator: BaseMLP, trainer: Trainer, epochs: int) -> None:
+def _warn(estimator: BaseMLP, trainer: Trainer) -> None:
     """Say that training has not come to rest, where it was to."""
     optimizer = trainer.optimizer
     if isinstance(optimizer, FullBatchOptimizer):
@@ -241,10 +241,10 @@ def _warn(estimator: BaseMLP, trainer: Trainer, epochs: int) -> None:
                 ConvergenceWarning,
                 stacklevel=6,
             )
-    elif estimator.n_iter_ == epochs == estimator.max_iter:
+    elif estimator.n_iter_ == estimator.max_iter:
         warnings.warn(
-            f"Stochastic Optimizer: Maximum iterations ({epochs}) reached and the optimization "
-            "hasn't converged yet.",
+            f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the "
+            "optimization hasn't converged yet.",
             ConvergenceWarning,
             stacklevel=6,
         )

@@ -187,11 +187,14 @@ def test_balanced_classes_score_better():
     )
 
 
-# Of classifiers with several classes for each of several outputs, and parts of those that are run.
+# Of classifiers with several classes for each of several outputs, of what takes no negative numbers
+# or has features to name; and parts of those that are run.
 NOT_OF_ONE_LABEL = [
     "check_classifier_multioutput",
     "check_classifiers_predictions",
     "check_estimators_data_not_an_array",
+    "check_fit_non_negative",
+    "check_get_feature_names_out_error",
 ]
 
 
