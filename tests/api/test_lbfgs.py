@@ -195,3 +195,19 @@ def test_a_loss_that_is_lost_on_the_way_names_its_epoch_and_keeps_the_last():
         trainer.fit(x, y, epochs=9, callbacks=[lambda state: kept.append(state.net.copy())])
     assert trainer.n_epochs == 3
     assert net == kept[-1]
+
+
+def test_l2_is_a_penalty_of_the_weights_alone():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 3)), rng.normal(size=(60, 1)) + 5.0
+    net = mlpcore.MLP([3, 1], dtype="float64", seed=0)
+    lbfgs = mlpcore.LBFGS(tolerance=1e-12, l2=0.7)
+    net.fit(x, y, "mse", lbfgs, epochs=200)
+    centred = x - x.mean(axis=0)
+    normal = centred.T @ centred * (2 / 60) + 0.7 * np.eye(3)
+    weight = np.linalg.solve(normal, centred.T @ (y - y.mean()) * (2 / 60))
+    np.testing.assert_allclose(net.weights[0].T, weight, rtol=1e-7)
+    # The bias is free: the residuals have no mean.
+    np.testing.assert_allclose((net(x) - y).mean(), 0.0, atol=1e-9)
+    with pytest.raises(ValueError, match=r"^l2: expected a number in \[0, inf\), got -1"):
+        mlpcore.LBFGS(l2=-1.0)

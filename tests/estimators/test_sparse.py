@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from mlpcore import MLPClassifier, MLPRegressor, losses, sparse_rows
+from mlpcore import MLPClassifier, MLPRegressor, losses, schedules, sparse_rows
 
 rng = np.random.default_rng(0)
 DENSE = rng.normal(size=(130, 40)) * (rng.random((130, 40)) < 0.1)
@@ -32,6 +32,7 @@ def block(request, monkeypatch):
         {"early_stopping": True, "batch_size": 5},
         {"shuffle": False, "batch_size": 4, "dtype": "float32"},
         {"warm_start": True, "solver": "sgd", "batch_size": 6},
+        {"schedule": schedules.Cosine(warmup=1), "batch_size": 6, "learning_rate_init": 0.02},
     ],
 )
 def test_a_classifier_learns_the_same_bits(container, settings, block):
