@@ -29,18 +29,25 @@ from .optimizers import SGD, Adam, AdamW, RMSprop
 if TYPE_CHECKING:
     from . import convert, reference, schedules
     from .callbacks import EarlyStopping
+    from .estimators import MLPClassifier, MLPRegressor
     from .files import load, save
     from .gradient_check import gradcheck
+    from .lbfgs import LBFGS
+    from .levenberg_marquardt import LevenbergMarquardt
     from .trainer import Trainer
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "LBFGS",
     "MLP",
     "SGD",
     "Adam",
     "AdamW",
     "EarlyStopping",
+    "LevenbergMarquardt",
+    "MLPClassifier",
+    "MLPRegressor",
     "RMSprop",
     "Trainer",
     "__version__",
@@ -59,7 +66,11 @@ __all__ = [
 # Loaded when first asked for, so that ``import mlpcore`` stays quick: name -> module.
 _LATE = {
     "EarlyStopping": "callbacks",
+    "MLPClassifier": "estimators",
+    "MLPRegressor": "estimators",
     "Trainer": "trainer",
+    "LBFGS": "lbfgs",
+    "LevenbergMarquardt": "levenberg_marquardt",
     "convert": "convert",
     "gradcheck": "gradient_check",
     "load": "files",

@@ -48,6 +48,7 @@ class OptimizerKernel:
     learning_rate: float
     weight_decay: float
     l1: float
+    l2: float
     clip_norm: float  # 0: any length
     momentum: float
     nesterov: bool
@@ -160,10 +161,11 @@ class Network:
     def _per_sample_rows(
         self,
         x: Array,  # (N, D)
-        target: Array,  # (N, K), or int64 (N,)
-        loss: LossKernel,
+        target: Array,  # (N, K), or int64 (N,); dl/dy_hat without a loss
+        loss: LossKernel | None,
         gradients: Array | None,  # (N, P), written
         norms: Array | None,  # (N,) float64, written
+        n_threads: int = ...,
     ) -> None: ...
     def _hvp_rows(
         self,

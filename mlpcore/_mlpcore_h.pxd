@@ -85,6 +85,7 @@ cdef extern from "mlpcore.h" nogil:
         double learning_rate
         double weight_decay
         double l1
+        double l2
         double clip_norm
         double momentum
         int nesterov

@@ -22,6 +22,7 @@ from ._checks import received
 
 if TYPE_CHECKING:
     from ._core import Array
+    from .full_batch import AnyOptimizer
     from .mlp import MLP
 
 _CROSS_ENTROPIES = (_core.LOSSES["cross_entropy"], _core.LOSSES["cross_entropy_with_logits"])
@@ -42,15 +43,36 @@ def as_network(net: Any) -> MLP:
 def as_optimizer(optimizer: Any) -> _core.OptimizerKernel:
     """Return `optimizer`, which has to be an instance such as ``Adam()``."""
     if not isinstance(optimizer, _core.OptimizerKernel):
+        from .full_batch import FullBatchOptimizer, takes_all_rows
+
+        if isinstance(optimizer, FullBatchOptimizer):
+            raise TypeError(takes_all_rows(optimizer))
         raise TypeError(
             f"optimizer: expected an optimizer such as mlpcore.Adam(), got {received(optimizer)}"
         )
     if optimizer.learning_rate == 0.0:  # no constructor lets that pass
-        raise RuntimeError(
-            f"the optimizer is not initialised: {type(optimizer).__name__}.__init__ did not run to "
-            "its end"
-        )
+        raise RuntimeError(not_initialised(optimizer))
     return optimizer
+
+
+def as_trainers_optimizer(optimizer: Any) -> AnyOptimizer:
+    """Return `optimizer`, which has to be one of either kind: of steps, or of all rows."""
+    from .full_batch import FullBatchOptimizer
+
+    if isinstance(optimizer, FullBatchOptimizer):
+        if hasattr(optimizer, "stop_reason"):
+            return optimizer
+        raise RuntimeError(not_initialised(optimizer))
+    as_optimizer(optimizer)
+    return optimizer  # type: ignore[no-any-return]
+
+
+def not_initialised(optimizer: Any) -> str:
+    """The words for an optimizer whose subclass has forgotten the base."""
+    return (
+        f"the optimizer is not initialised: {type(optimizer).__name__}.__init__ did not run to its "
+        "end"
+    )
 
 
 def as_state(parameters: Array, state: Any) -> tuple[Array, Any]:

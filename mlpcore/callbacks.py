@@ -11,8 +11,8 @@ from ._checks import check_bool, check_in_range, check_monitor, check_positive_i
 
 if TYPE_CHECKING:
     from ._core import Array
+    from .full_batch import AnyOptimizer
     from .mlp import MLP
-    from .optimizers import Optimizer
     from .trainer import Trainer
 
 
@@ -36,7 +36,7 @@ class EpochState:
     epoch: int
     row: dict[str, Any]
     net: "MLP"
-    optimizer: "Optimizer"
+    optimizer: "AnyOptimizer"
     trainer: "Trainer"
 
 

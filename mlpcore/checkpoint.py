@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from . import _core, _safetensors, optimizers, schedules
-from ._checks import check_n_steps, check_seed, received
+from ._checks import check_in_range, check_n_steps, check_seed, received
 from .callbacks import BestEpoch, EarlyStopping
 from .files import pack, unpack
+from .full_batch import FullBatchOptimizer
 from .history import History
+from .lbfgs import LBFGS
+from .levenberg_marquardt import LevenbergMarquardt
 from .losses import NAMED, Loss
 from .optimizers import Optimizer
 from .rates import RateState
@@ -40,8 +43,16 @@ FORMAT_VERSION = 1
 _LOSSES: dict[str, Any] = {type(loss).__name__: type(loss) for loss in NAMED.values()}
 _OPTIMIZERS: dict[str, Any] = {
     cls.__name__: cls
-    for cls in (optimizers.SGD, optimizers.Adam, optimizers.AdamW, optimizers.RMSprop)
+    for cls in (
+        optimizers.SGD,
+        optimizers.Adam,
+        optimizers.AdamW,
+        optimizers.RMSprop,
+        LBFGS,
+        LevenbergMarquardt,
+    )
 }
+_MOMENTS = ("first_moment", "second_moment")
 _SCHEDULES: dict[str, Any] = {
     name: cls
     for name, cls in vars(schedules).items()
@@ -57,9 +68,15 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     net_metadata, net_arrays = pack(trainer.net)
     arrays = {f"net.{name}": array for name, array in net_arrays.items()}
     state, best = trainer._state, trainer._state.best
+    optimizer = trainer.optimizer
+    if isinstance(optimizer, FullBatchOptimizer):
+        moments: dict[str, Any] = {}
+        rate, kept = 0.0, {name: getattr(optimizer, name) for name in optimizer._kept}
+    else:
+        moments = {name: getattr(optimizer, name) for name in _MOMENTS}
+        rate, kept = optimizer._scheduled_rate, {}
     optional = {
-        "optimizer.first_moment": trainer.optimizer.first_moment,
-        "optimizer.second_moment": trainer.optimizer.second_moment,
+        **{f"optimizer.{name}": moment for name, moment in moments.items()},
         "best.parameters": None if best is None else best.parameters,
         "best.latest": None if best is None else best.latest,
     }
@@ -68,8 +85,9 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         "net": net_metadata,
         "loss": _described(trainer.loss, "loss", _LOSSES),
         "optimizer": _described(trainer.optimizer, "optimizer", _OPTIMIZERS),
-        "n_steps": trainer.optimizer.n_steps,
-        "scheduled_rate": trainer.optimizer._scheduled_rate,
+        "n_steps": optimizer.n_steps,
+        "scheduled_rate": rate,
+        **kept,
         "schedule": _described(trainer.schedule, "schedule", _SCHEDULES),
         "batch_size": trainer.batch_size,
         "dropout": list(trainer.dropout),
@@ -143,20 +161,24 @@ def _trainer(
     for name, array in arrays.items():
         if array.shape != net.parameters.shape or array.dtype != net.dtype:
             raise ValueError(f"{name}: expected shape {net.parameters.shape}, got {array.shape}")
-    moments = (
-        arrays.pop("optimizer.first_moment", None),
-        arrays.pop("optimizer.second_moment", None),
-    )
     described = fields.of("optimizer", dict)
     optimizer = _made(described, _OPTIMIZERS, "optimizer", None)
     n_steps = check_n_steps(fields.of("n_steps", int))
-    optimizer = optimizers._remade(type(optimizer), described["arguments"], (n_steps, *moments))
-    optimizer._scheduled_rate = fields.number("scheduled_rate")
+    if isinstance(optimizer, FullBatchOptimizer):
+        optimizer.n_steps = n_steps
+        for name in optimizer._kept:
+            value = fields.of(name, float, int, None)
+            setattr(optimizer, name, None if value is None else check_in_range(value, name, 0.0))
+    else:
+        first, second = (arrays.pop(f"optimizer.{name}", None) for name in _MOMENTS)
+        arguments = described["arguments"]
+        optimizer = optimizers._remade(type(optimizer), arguments, (n_steps, first, second))
+        optimizer._scheduled_rate = fields.number("scheduled_rate")
     trainer = cls(
         net,
         _made(fields.of("loss", dict), _LOSSES, "loss", loss),
         optimizer,
-        fields.of("batch_size", int),
+        fields.of("batch_size", int, None),
         schedule=_made(fields.of("schedule", dict, None), _SCHEDULES, "schedule", schedule),
         dropout=fields.of("dropout", list),
         shuffle=fields.of("shuffle", bool),
@@ -271,14 +293,14 @@ def _described(thing: Any, what: str, classes: Mapping[str, Any]) -> dict[str, A
         return None
     name = type(thing).__name__
     if classes.get(name) is type(thing):
-        if isinstance(thing, Loss):
+        if isinstance(thing, Loss | FullBatchOptimizer):
             arguments = dict(thing._arguments)
         elif isinstance(thing, Optimizer):
             arguments = {key: getattr(thing, key) for key in thing._hyperparameters}
         else:
             arguments = asdict(thing)
         return {"name": name, "arguments": arguments}
-    if isinstance(thing, Loss | Optimizer | Schedule):
+    if isinstance(thing, Loss | Optimizer | FullBatchOptimizer | Schedule):
         raise TypeError(f"{what}: expected one of {', '.join(classes)} to save, got {thing!r}")
     return {"name": _FUNCTION, "arguments": {}}
 

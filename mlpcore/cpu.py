@@ -2,7 +2,9 @@
 """The machine: instruction set, caches and threads.
 
 The environment is read once, at import: ``MLPCORE_ISA=generic|avx2|avx512|neon`` lowers the choice
-of the instruction set, ``MLPCORE_NUM_THREADS`` sets the number of threads.
+of the instruction set, ``MLPCORE_NUM_THREADS`` sets the number of threads. Without the latter,
+``OMP_NUM_THREADS`` lowers it: joblib, Dask and job schedulers give each of several processes its
+share of the machine by it.
 """
 
 from __future__ import annotations
@@ -107,7 +109,7 @@ def get_n_threads() -> int:
     -------
     int
         What `set_n_threads` set; before that ``MLPCORE_NUM_THREADS``, or else the number of
-        processors that this process may use.
+        processors that this process may use, or ``OMP_NUM_THREADS`` if that is lower.
 
     Examples
     --------

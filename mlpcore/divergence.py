@@ -33,23 +33,11 @@ def not_finite_at(
     First in the order of the step: forward, the loss, back from the last layer, the update. Net and
     optimizer are as they were before the step, and stay so.
     """
+    where, flat = not_finite_in_passes(net, batch, loss, n_threads, dropout, optimizer.n_steps)
+    if where is not None:
+        return where
     with np.errstate(all="ignore"):
-        records = forward_records(net, batch.x, n_threads, dropout, optimizer.n_steps)
-        for l, arrays in enumerate(zip(records.pre_activations, records.outputs, strict=True)):
-            for what, array in zip(("pre-activation", "output"), arrays, strict=True):
-                if not np.isfinite(array).all():
-                    return f"the {what} of layer {l + 1}"
-        flat = np.empty_like(net.parameters)
-        value = backward_from_loss(
-            net, records, loss, batch.target, batch.sample_weight, flat, None, n_threads
-        )
-        last = len(net.weights)
-        if not np.isfinite(value):
-            return f"the loss of what layer {last} gives"
-        for l in range(last, 0, -1):
-            if not all(np.isfinite(part).all() for part in _parts(net, flat, l)):
-                return f"the gradient of layer {l}"
-        for l in range(last, 0, -1):
+        for l in range(len(net.weights), 0, -1):
             # This layer alone: the others' parameters and gradients are 0.
             twin, alone = net.copy(), np.zeros_like(flat)
             twin.parameters[:] = 0.0
@@ -61,6 +49,34 @@ def not_finite_at(
             except FloatingPointError:
                 return f"the update of layer {l}"
     return "the update"
+
+
+def not_finite_in_passes(
+    net: MLP,
+    batch: Batch,
+    loss: Loss | CallableLoss,
+    n_threads: int,
+    dropout: _core.Dropout | None = None,
+    step: int = 0,
+) -> tuple[str | None, Array]:
+    """The same of the forward and the backward pass, or None; and the gradients (P,)."""
+    flat = np.zeros_like(net.parameters)
+    with np.errstate(all="ignore"):
+        records = forward_records(net, batch.x, n_threads, dropout, step)
+        for l, arrays in enumerate(zip(records.pre_activations, records.outputs, strict=True)):
+            for what, array in zip(("pre-activation", "output"), arrays, strict=True):
+                if not np.isfinite(array).all():
+                    return f"the {what} of layer {l + 1}", flat
+        value = backward_from_loss(
+            net, records, loss, batch.target, batch.sample_weight, flat, None, n_threads
+        )
+        last = len(net.weights)
+        if not np.isfinite(value):
+            return f"the loss of what layer {last} gives", flat
+        for l in range(last, 0, -1):
+            if not all(np.isfinite(part).all() for part in _parts(net, flat, l)):
+                return f"the gradient of layer {l}", flat
+    return None, flat
 
 
 def _parts(net: MLP, flat: Array, layer: int) -> list[Array]:

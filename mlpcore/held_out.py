@@ -12,7 +12,8 @@ from ._checks import check_in_range, received
 from ._validation import Batch, converted, real_array
 from .losses import CallableLoss, Loss
 from .metrics import Metric
-from .sources import checked_rows, is_batches
+from .sources import checked_rows, checked_sparse_rows, is_batches
+from .sparse_rows import SparseRows
 from .steps import value_and_gradients
 
 if TYPE_CHECKING:
@@ -43,23 +44,30 @@ class HeldOut:
         """Loss and metrics with the parameters that the net has now."""
         figures = {"validation_loss": self._loss(n_threads)}
         if self.metrics:
-            y_hat = np.concatenate(
-                [self.net.forward(self.rows.x[piece], n_threads=n_threads) for piece in self.pieces]
-            )
+            y_hat = self._predictions(n_threads)
             target = self.rows.target.view()
             target.flags.writeable = False
             for name, metric in self.metrics.items():
                 figures[f"validation_{name}"] = _as_figure(metric(y_hat, target), name)
         return figures
 
+    def _x(self, piece: slice) -> Array:
+        x = self.rows.x
+        return x.dense(piece) if isinstance(x, SparseRows) else x[piece]
+
+    def _predictions(self, n_threads: int) -> Array:
+        return np.concatenate(
+            [self.net.forward(self._x(piece), n_threads=n_threads) for piece in self.pieces]
+        )
+
     def _loss(self, n_threads: int) -> float:
         """The loss of all rows: the sum of the pieces', or their mean weighted by rows."""
         loss = self.loss
         if isinstance(loss, CallableLoss):  # how its rows become one number is its own affair
-            return value_and_gradients(self.net, self.rows, loss, None, None, n_threads)
+            return loss._evaluate(self._predictions(n_threads), self.rows.target, None, None)
         total, n_rows = 0.0, 0
         for piece in self.pieces:
-            batch = Batch(self.rows.x[piece], self.rows.target[piece], None)
+            batch = Batch(self._x(piece), self.rows.target[piece], None)
             value = value_and_gradients(self.net, batch, loss, None, None, n_threads)
             n_rows += len(batch.x)
             if loss.reduction == "sum":
@@ -118,6 +126,9 @@ def as_held_out(
     else:
         rows, targets = validation
     try:
+        if isinstance(rows, SparseRows):
+            sparse = checked_sparse_rows(net, loss, rows, targets, None)
+            return HeldOut(net, loss, Batch(*sparse), metrics)
         return HeldOut(net, loss, checked_rows(net, loss, rows, targets, None), metrics)
     except (ValueError, TypeError) as error:
         raise type(error)(f"validation: {error}") from error

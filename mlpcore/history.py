@@ -15,8 +15,10 @@ class History(list[dict[str, Any]]):
 
     The keys of a row are ``epoch`` (int, from 1), ``loss`` (float), ``seconds`` (float: what the
     epoch's updates took, without validation and callbacks), ``learning_rate`` (float: that of the
-    epoch's last step), ``validation_loss`` and ``validation_`` with a metric's name (float, where
-    validation data were given), and whatever a callback added.
+    epoch's last step; with `LBFGS` and `LevenbergMarquardt` instead ``n_evaluations``, int, how
+    often the loss was computed, and with the latter ``damping``), ``validation_loss`` and
+    ``validation_`` with a metric's name (float, where validation data were given), and whatever a
+    callback added.
 
     Examples
     --------

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from ._core import Array
     from .callbacks import Callback, EarlyStopping
     from .chain import Chain
+    from .full_batch import AnyOptimizer
     from .gradient_report import GradientReport
     from .history import History
     from .losses import CallableLoss, Loss
     from .metrics import Metric
-    from .optimizers import Optimizer
     from .schedules import Schedule
 
     LossLike: TypeAlias = str | Loss | CallableLoss | Callable[..., Any]
@@ -212,10 +212,10 @@ class MLP(Queries, Exchange):
         x: ArrayLike | Iterable[Any] | Callable[[], Iterable[Any]],
         y: ArrayLike | None,
         loss: LossLike,
-        optimizer: Optimizer,
+        optimizer: AnyOptimizer,
         *,
         epochs: int,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         validation: tuple[ArrayLike, ArrayLike] | float | None = None,
         metrics: Iterable[str | Metric] | Mapping[str, Metric] = (),
         early_stopping: EarlyStopping | None = None,
@@ -242,11 +242,12 @@ class MLP(Queries, Exchange):
         loss : str, Loss or callable
             As for `train_step`.
         optimizer : Optimizer
-            Such as ``mlpcore.Adam()``.
+            Such as ``mlpcore.Adam()``, or ``mlpcore.LBFGS()``, which learns from all rows at once.
         epochs : int
             How often every row is used.
-        batch_size : int, default=32
-            Rows of a mini-batch. The last one of an epoch may be smaller, and is used.
+        batch_size : int, optional
+            Rows of a mini-batch, 32 if not given. The last one of an epoch may be smaller, and is
+            used. Not for an optimizer that learns from all rows at once.
         validation : tuple of (x, y), or float, optional
             Rows that are not learnt from, or the share of the rows that is held out for it; their
             loss goes into the history.

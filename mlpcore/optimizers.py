@@ -3,9 +3,10 @@
 
 Before its rule, every optimizer does the same to the gradients: with `clip_norm`, where the norm
 of all of them together is above it, they are scaled to that norm; then, with `l1`, l1 times the
-sign of each weight is added, 0 for a weight of 0, and nothing for a bias. So g below is what this
-leaves, and neither penalty is part of the loss that training reports. `weight_decay` draws on all
-parameters, biases too, as in PyTorch.
+sign of each weight is added, 0 for a weight of 0, and with `l2` l2 times the weight; nothing for a
+bias. So g below is what this leaves, and no penalty is part of the loss that training reports.
+`weight_decay` draws on all parameters, biases too, as in PyTorch; `l2` is the gradient of
+l2 / 2 sum w^2, which spares them.
 
 An optimizer keeps its state, a step count and moments, from step to step. It belongs to the net
 that it updated first, until `reset`; a copy, or what a pickle brings back, belongs to the net that
@@ -71,6 +72,9 @@ class Optimizer(_core.OptimizerKernel):
     l1 : float
         Penalty on the absolute values of the weights, not of the biases; 0 or above. It may be set
         at any time.
+    l2 : float
+        Penalty on half the squares of the weights, not of the biases; 0 or above. It may be set at
+        any time.
     clip_norm : float or None
         The longest gradient, or None for any length. It may be set at any time.
     n_steps : int
@@ -92,6 +96,7 @@ class Optimizer(_core.OptimizerKernel):
         "weight_decay", include_low=True, doc="How strongly parameters are drawn to zero."
     )
     l1: float = _settable("l1", include_low=True, doc="Penalty on the absolute values of weights.")
+    l2: float = _settable("l2", include_low=True, doc="Penalty on half the squares of weights.")
     clip_norm: float | None = property(  # type: ignore[assignment]  # the core has 0 for None
         _clip_norm, _set_clip_norm, doc="The longest gradient, or None for any length."
     )
@@ -181,6 +186,8 @@ class SGD(Optimizer):
         L2 penalty, added to the gradient; 0 or above.
     l1 : float, default=0.0
         L1 penalty of the weights, added to the gradient; 0 or above.
+    l2 : float, default=0.0
+        L2 penalty of the weights alone, added to the gradient; 0 or above.
     clip_norm : float, optional
         The longest gradient; above 0.
 
@@ -208,6 +215,7 @@ class SGD(Optimizer):
         "nesterov",
         "weight_decay",
         "l1",
+        "l2",
         "clip_norm",
     )
 
@@ -219,12 +227,14 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         *,
         l1: float = 0.0,
+        l2: float = 0.0,
         clip_norm: float | None = None,
     ) -> None:
         super().__init__("sgd")
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.l1 = l1
+        self.l2 = l2
         self.clip_norm = clip_norm
         checked_momentum, checked_nesterov = check_momentum(momentum, nesterov)
         _KERNEL["momentum"].__set__(self, checked_momentum)
@@ -250,6 +260,8 @@ class Adam(Optimizer):
         L2 penalty, added to the gradient; 0 or above. See `AdamW` for decay apart from it.
     l1 : float, default=0.0
         L1 penalty of the weights, added to the gradient; 0 or above.
+    l2 : float, default=0.0
+        L2 penalty of the weights alone, added to the gradient; 0 or above.
     clip_norm : float, optional
         The longest gradient; above 0.
 
@@ -274,6 +286,7 @@ class Adam(Optimizer):
         "epsilon",
         "weight_decay",
         "l1",
+        "l2",
         "clip_norm",
     )
     _kind = "adam"
@@ -287,12 +300,14 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         *,
         l1: float = 0.0,
+        l2: float = 0.0,
         clip_norm: float | None = None,
     ) -> None:
         super().__init__(self._kind)
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.l1 = l1
+        self.l2 = l2
         self.clip_norm = clip_norm
         _KERNEL["beta1"].__set__(self, check_in_range(beta1, "beta1", 0.0, 1.0))
         _KERNEL["beta2"].__set__(self, check_in_range(beta2, "beta2", 0.0, 1.0))
@@ -317,6 +332,8 @@ class AdamW(Adam):
         Share of the parameters that a step of length 1 takes away; 0 or above.
     l1 : float, default=0.0
         L1 penalty of the weights, added to the gradient; 0 or above.
+    l2 : float, default=0.0
+        L2 penalty of the weights alone, added to the gradient; 0 or above.
     clip_norm : float, optional
         The longest gradient; above 0.
 
@@ -347,10 +364,11 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
         *,
         l1: float = 0.0,
+        l2: float = 0.0,
         clip_norm: float | None = None,
     ) -> None:
         super().__init__(
-            learning_rate, beta1, beta2, epsilon, weight_decay, l1=l1, clip_norm=clip_norm
+            learning_rate, beta1, beta2, epsilon, weight_decay, l1=l1, l2=l2, clip_norm=clip_norm
         )
 
 
@@ -374,6 +392,8 @@ class RMSprop(Optimizer):
         Share of the velocity that is kept, in [0, 1).
     l1 : float, default=0.0
         L1 penalty of the weights, added to the gradient; 0 or above.
+    l2 : float, default=0.0
+        L2 penalty of the weights alone, added to the gradient; 0 or above.
     clip_norm : float, optional
         The longest gradient; above 0.
 
@@ -399,6 +419,7 @@ class RMSprop(Optimizer):
         "weight_decay",
         "momentum",
         "l1",
+        "l2",
         "clip_norm",
     )
 
@@ -411,12 +432,14 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         *,
         l1: float = 0.0,
+        l2: float = 0.0,
         clip_norm: float | None = None,
     ) -> None:
         super().__init__("rmsprop")
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.l1 = l1
+        self.l2 = l2
         self.clip_norm = clip_norm
         _KERNEL["beta2"].__set__(self, check_in_range(beta2, "beta2", 0.0, 1.0))
         epsilon = check_in_range(epsilon, "epsilon", 0.0, include_low=False)

@@ -22,6 +22,7 @@ from ._checks import check_positive_int, received
 from ._validation import Batch, as_batch, as_sample_weight, as_targets, check_finite, real_array
 from .loss_base import CallableLoss, Loss, check_targets
 from .read_ahead import read_ahead
+from .sparse_rows import SparseRows, SparseSource
 
 if TYPE_CHECKING:
     from ._core import Array
@@ -73,6 +74,10 @@ class WholeArrays:
         self.chosen = chosen  # int64, ascending; None: all rows
         self.n_rows = len(data.x if chosen is None else chosen)
         self.layout: tuple[int, ...] | None = (self.n_rows, self.n_rows)
+
+    def rows(self) -> Batch:
+        """All rows that are learnt, as they lie."""
+        return Block(self.data, self.chosen).rows(slice(None))
 
     def n_steps(self, batch_size: int) -> int | None:
         """Mini-batches of an epoch."""
@@ -204,6 +209,8 @@ def as_source(
                     f"{name}: expected None with an iterable of batches, got {received(given)}"
                 )
         return Batches(net, loss, x, epochs)
+    if isinstance(x, SparseRows):
+        return SparseSource(*checked_sparse_rows(net, loss, x, y, sample_weight))
     if block_rows is None and isinstance(x, np.memmap) and x.ndim == 2:
         row_bytes = (net.sizes[0] + net.sizes[-1]) * net.dtype.itemsize
         block_rows = max(BLOCK_BYTES // row_bytes // ROWS_UNIT, 1) * ROWS_UNIT
@@ -220,6 +227,34 @@ def as_source(
     return BlockedArrays(net, loss, (rows, targets, weight), block_rows, chosen)
 
 
+def as_whole_arrays(
+    net: MLP,
+    loss: Loss | CallableLoss,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    *,
+    block_rows: int | None,
+    held_out: Array | None,
+) -> WholeArrays:
+    """Return the source for an optimizer that learns from all rows at once."""
+    if is_batches(x, y):
+        raise ValueError(
+            "x: expected one array of all rows for an optimizer that learns from all of them at "
+            f"once, got an iterable of batches, {received(x)}"
+        )
+    if block_rows is not None:
+        raise ValueError(
+            "block_rows: expected None with an optimizer that learns from all rows at once, got "
+            f"{received(block_rows)}"
+        )
+    if isinstance(x, SparseRows):
+        rows, target, weight = checked_sparse_rows(net, loss, x, y, sample_weight)
+        return WholeArrays(Batch(rows, target, weight), None)  # type: ignore[arg-type]
+    data = checked_rows(net, loss, x, y, sample_weight)
+    return WholeArrays(data, _learnt(len(data.x), held_out))
+
+
 def is_batches(x: Any, y: Any) -> bool:
     """Whether `x` is an iterable of batches, or a function that returns one."""
     return y is None and (callable(x) or isinstance(x, Iterable)) and not hasattr(x, "__array__")
@@ -233,17 +268,30 @@ def checked_rows(net: MLP, loss: Loss | CallableLoss, x: Any, y: Any, sample_wei
     return data
 
 
+def checked_sparse_rows(
+    net: MLP, loss: Loss | CallableLoss, x: SparseRows, y: Any, sample_weight: Any
+) -> tuple[SparseRows, Array, Array | None]:
+    """Return rows, which have been checked, with targets and weights that can be learnt."""
+    target = as_targets(net, y, len(x), loss)
+    _check_targets(loss, target)
+    return x, target, as_sample_weight(net, sample_weight, len(x))
+
+
 def _checked(net: MLP, loss: Loss | CallableLoss, x: Any, y: Any, sample_weight: Any) -> Batch:
     data, _ = as_batch(net, x, y, sample_weight, loss)
     check_finite(data.x, "x")
-    if data.target.dtype.kind == "f":  # what a callable loss takes may be anything
-        check_finite(data.target, "y")
-    check_targets(loss, data.target)
+    _check_targets(loss, data.target)
     if data.target.dtype.kind == "i":
         # Class indices were checked once, and the core follows them: a callback that changes
         # the caller's array must not change these.
         data = data._replace(target=data.target.copy())
     return data
+
+
+def _check_targets(loss: Loss | CallableLoss, target: Array) -> None:
+    if target.dtype.kind == "f":  # what a callable loss takes may be anything
+        check_finite(target, "y")
+    check_targets(loss, target)
 
 
 def _learnt(n_rows: int, held_out: Array | None) -> Array | None:

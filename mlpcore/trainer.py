@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from ._checks import as_n_threads, check_bool, check_positive_int, received
 from ._validation import as_batch
 from .callbacks import Callback, EarlyStopping, EpochState
+from .full_batch import FullBatchOptimizer
 from .history import History
 from .progress import progress_bar
 from .steps import train_step
@@ -20,6 +21,7 @@ from .training import Training
 
 if TYPE_CHECKING:
     from .metrics import Metric
+    from .sources import Source
 
 
 class Trainer(Training):
@@ -32,9 +34,11 @@ class Trainer(Training):
     loss : str, Loss or callable
         A name or an instance of `mlpcore.losses`, or ``f(y_hat, y) -> (value, dl_dy_hat)``.
     optimizer : Optimizer
-        Such as ``mlpcore.Adam()``; its state goes on from call to call.
-    batch_size : int, default 32
-        Rows of a mini-batch. The last one of an epoch may be smaller, and is used.
+        Such as ``mlpcore.Adam()``; its state goes on from call to call. `LBFGS` and
+        `LevenbergMarquardt` learn from all rows at once: an epoch is then one iteration, and
+        `batch_size`, `schedule` and `dropout` must not be given.
+    batch_size : int, optional
+        Rows of a mini-batch, 32 if not given. The last one of an epoch may be smaller, and is used.
     schedule : Schedule or callable, optional
         How the learning rate changes, one of `mlpcore.schedules` or ``f(epoch) -> learning_rate``.
     dropout : float or sequence of float, default 0
@@ -56,8 +60,9 @@ class Trainer(Training):
         One row for each epoch so far.
     n_epochs : int
         Epochs completed so far.
-    batch_size : int
-        It may be set at any time; an epoch that runs keeps the one it began with.
+    batch_size : int or None
+        It may be set at any time; an epoch that runs keeps the one it began with. None for an
+        optimizer that learns from all rows at once.
     net, loss, optimizer, schedule, dropout, shuffle, seed, n_threads
         As given, and read-only; the loss as this net computes it, the seed that was drawn.
 
@@ -111,7 +116,7 @@ class Trainer(Training):
         FloatingPointError
             If the loss, a gradient or the update is not finite; nothing was updated then.
         ValueError, TypeError
-            If an argument does not fit.
+            If an argument does not fit, or the optimizer learns from all rows at once.
 
         Examples
         --------
@@ -124,7 +129,8 @@ class Trainer(Training):
         batch, _ = as_batch(self.net, x, y, sample_weight, self.loss)
         n_threads = as_n_threads(self.n_threads)
         dropout = self._drawn_dropout()
-        return train_step(self.net, batch, self.loss, self.optimizer, n_threads, dropout)
+        optimizer = self._step_optimizer
+        return train_step(self.net, batch, self.loss, optimizer, n_threads, dropout)
 
     def fit(
         self,
@@ -196,7 +202,9 @@ class Trainer(Training):
         -----
         The loss of an epoch is the mean of its mini-batches' losses, each weighted by its share of
         the rows. Each of them is from before its own update, so that it is not the loss of the
-        parameters that the epoch ends with; the validation loss is.
+        parameters that the epoch ends with; the validation loss is. With an optimizer that learns
+        from all rows at once both are of these parameters. Such a one takes arrays alone, and may
+        end a fit before its epochs are over; its ``stop_reason`` says why.
 
         *Sample weights.* If a mini-batch is all rows, a row of weight k is the row given k times,
         to rounding. In smaller ones it is so in the mean over orders, up to the order of
@@ -238,40 +246,43 @@ class Trainer(Training):
         # Loaded here: a step needs none of them.
         from .held_out import as_held_out, held_out_rows
         from .metrics import as_metrics
-        from .sources import as_source
+        from .sources import as_source, as_whole_arrays
 
         check_positive_int(epochs, "epochs")
         chosen_metrics = as_metrics(metrics, self.net, self.loss)
         share = held_out_rows(validation, x, y, self.seed)
-        source = as_source(
-            self.net,
-            self.loss,
-            x,
-            y,
-            sample_weight,
-            epochs=epochs,
-            block_rows=block_rows,
-            held_out=share,
-        )
+        data = (self.net, self.loss, x, y, sample_weight)
+        source: Source
+        if isinstance(self.optimizer, FullBatchOptimizer):
+            source = whole = as_whole_arrays(*data, block_rows=block_rows, held_out=share)
+        else:
+            source = as_source(*data, epochs=epochs, block_rows=block_rows, held_out=share)
         held_out = as_held_out(self.net, self.loss, validation, share, x, y, chosen_metrics)
         self._check_watched(early_stopping, source, held_out)
         callbacks = _as_callbacks(callbacks)
         if progress is not None:
             check_bool(progress, "progress")
-        self._rates.begin(self.optimizer, epochs)
+        if not isinstance(self.optimizer, FullBatchOptimizer):
+            self._rates.begin(self.optimizer, epochs)
         self._take_up(early_stopping)
         with progress_bar(epochs, progress) as bar:
-            for _ in range(epochs):
-                if self._has_to_stop():  # Ctrl-C came before that
-                    break
-                row = self._epoch(source, held_out)
+
+            def has_to_stop(row: dict[str, Any]) -> bool:
                 stop = self._has_to_stop()
                 state = EpochState(self.n_epochs, row, self.net, self.optimizer, self)
                 for callback in callbacks:
                     stop |= _is_true(callback(state))
                 bar.epoch_done(row)
-                if stop:
-                    break
+                return stop
+
+            if self._has_to_stop():  # Ctrl-C came before that
+                pass
+            elif isinstance(self.optimizer, FullBatchOptimizer):
+                self._iterations(whole, held_out, epochs, has_to_stop)
+            else:
+                for _ in range(epochs):
+                    if has_to_stop(self._epoch(source, held_out)):
+                        break
         self._restore_best()
         return self.history
 
@@ -301,7 +312,8 @@ class Trainer(Training):
             something else than numbers and texts. A function as the loss or the schedule is not
             written; `load` has to be given it again.
         RuntimeError
-            If another thread trains at this moment.
+            If another thread trains at this moment, or a callback calls it while `LBFGS` is at
+            work, which no file can hold.
 
         Examples
         --------

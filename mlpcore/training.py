@@ -20,8 +20,9 @@ from ._checks import (
     check_seed,
     received,
 )
-from ._validation import as_network, as_optimizer
+from ._validation import as_network, as_optimizer, as_trainers_optimizer
 from .callbacks import BestEpoch, EarlyStopping
+from .full_batch import FullBatchOptimizer, FullBatchProblem
 from .history import History
 from .losses import as_loss
 from .rates import Rates
@@ -30,11 +31,17 @@ from .steps import train_epoch
 from .training_state import PartOfEpoch, TrainingState
 
 if TYPE_CHECKING:
+    from .full_batch import AnyOptimizer
     from .held_out import HeldOut
     from .losses import CallableLoss, Loss
     from .mlp import MLP, LossLike
     from .optimizers import Optimizer
-    from .sources import Block, Source
+    from .sources import Block, Source, WholeArrays
+
+
+DEFAULT_BATCH_SIZE = 32
+
+_ALL_ROWS = "expected {} with {!r}, which learns from all rows at once, got {}"
 
 
 class Training:
@@ -44,8 +51,8 @@ class Training:
         self,
         net: MLP,
         loss: LossLike,
-        optimizer: Optimizer,
-        batch_size: int = 32,
+        optimizer: AnyOptimizer,
+        batch_size: int | None = None,
         *,
         schedule: Schedule | Callable[[int], float] | None = None,
         dropout: float | Sequence[float] = 0.0,
@@ -55,8 +62,9 @@ class Training:
     ) -> None:
         self._net = as_network(net)
         self._loss = as_loss(net, loss)
-        as_optimizer(optimizer)
-        self._optimizer = optimizer
+        self._optimizer = as_trainers_optimizer(optimizer)
+        if batch_size is None and not isinstance(optimizer, FullBatchOptimizer):
+            batch_size = DEFAULT_BATCH_SIZE
         self.batch_size = batch_size
         self._shuffle = check_bool(shuffle, "shuffle")
         checked_seed = check_seed(seed)
@@ -65,6 +73,14 @@ class Training:
         self._n_threads = n_threads
         self._rates = Rates(as_schedule(schedule))
         self._dropout = as_dropout(dropout, self._net)
+        if isinstance(optimizer, FullBatchOptimizer):
+            optimizer._check_loss(self._loss)
+            if schedule is not None:
+                raise ValueError(
+                    f"schedule: {_ALL_ROWS.format(None, optimizer, received(schedule))}"
+                )
+            if any(self._dropout):  # the loss would be another one at each look
+                raise ValueError(f"dropout: {_ALL_ROWS.format(0, optimizer, received(dropout))}")
         self._history = History()
         self._state = TrainingState()
 
@@ -79,18 +95,30 @@ class Training:
         return self._loss
 
     @property
-    def optimizer(self) -> Optimizer:
+    def optimizer(self) -> AnyOptimizer:
         """The optimizer, with its state."""
         return self._optimizer
 
     @property
-    def batch_size(self) -> int:
-        """Rows of a mini-batch."""
+    def _step_optimizer(self) -> Optimizer:
+        """The optimizer, which has to be one that makes steps."""
+        as_optimizer(self._optimizer)
+        return self._optimizer  # type: ignore[return-value]  # it is no FullBatchOptimizer
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows of a mini-batch; None if the optimizer takes all rows at once."""
         return self._batch_size
 
     @batch_size.setter
-    def batch_size(self, value: int) -> None:
-        self._batch_size = check_positive_int(value, "batch_size")
+    def batch_size(self, value: int | None) -> None:
+        if isinstance(self._optimizer, FullBatchOptimizer):
+            if value is not None:
+                words = _ALL_ROWS.format(None, self._optimizer, received(value))
+                raise ValueError(f"batch_size: {words}")
+            self._batch_size = None
+        else:
+            self._batch_size = check_positive_int(value, "batch_size")
 
     @property
     def schedule(self) -> Schedule | Callable[[int], float] | None:
@@ -127,16 +155,22 @@ class Training:
         """Epochs completed so far."""
         return self._state.n_epochs
 
+    def _go_on_from(self, other: Training) -> None:
+        """Count epochs, and write the history, as if the other one's had been made here."""
+        self._history = other._history
+        self._state = TrainingState(other.n_epochs)
+
     # ---- one epoch -------------------------------------------------------------------------------
 
     def _epoch(self, source: Source, held_out: HeldOut | None) -> dict[str, Any]:
         """Use every row once, and return the history's new row."""
         epoch, n_threads = self.n_epochs, as_n_threads(self.n_threads)
-        part = self._state.part
+        optimizer, part = self._step_optimizer, self._state.part
+        assert self.batch_size is not None
         if part is None or part.layout != source.layout:
             part = PartOfEpoch(source.layout, self.batch_size)
             self._state = TrainingState(epoch, part, self._state.best)
-        self._rates.begin_epoch(self.optimizer, epoch)
+        self._rates.begin_epoch(optimizer, epoch)
         start = time.perf_counter()
         for block in source.blocks(self.seed if self.shuffle else None, epoch, part.n_blocks):
             self._learn(block, source, part, n_threads)
@@ -147,7 +181,39 @@ class Training:
         if part.n_rows == 0:
             raise ValueError("x: expected at least one row, got none")
         row = {"epoch": epoch + 1, "loss": part.loss, "seconds": part.seconds}
-        row["learning_rate"] = self.optimizer.learning_rate
+        row["learning_rate"] = optimizer.learning_rate
+        return self._epoch_done(row, held_out)
+
+    def _iterations(
+        self,
+        source: WholeArrays,
+        held_out: HeldOut | None,
+        epochs: int,
+        after: Callable[[dict[str, Any]], bool],
+    ) -> None:
+        """Epochs of an optimizer of all rows; `after` takes each row and says whether to stop."""
+        optimizer = self.optimizer
+        assert isinstance(optimizer, FullBatchOptimizer)
+        n_threads = as_n_threads(self.n_threads)
+        rows = source.rows()
+        problem = FullBatchProblem(self.net, self.loss, rows, optimizer.weight_decay, n_threads)
+        problem.epoch = self.n_epochs + 1
+        start = time.perf_counter()
+
+        def iteration_done(figures: dict[str, Any]) -> bool:
+            nonlocal start
+            seconds = time.perf_counter() - start
+            row = {"epoch": self.n_epochs + 1, "loss": figures.pop("loss"), "seconds": seconds}
+            stop = after(self._epoch_done(row | figures, held_out))
+            problem.epoch = self.n_epochs + 1
+            start = time.perf_counter()
+            return stop
+
+        optimizer._minimize(problem, epochs, iteration_done)
+
+    def _epoch_done(self, row: dict[str, Any], held_out: HeldOut | None) -> dict[str, Any]:
+        """Count an epoch, and return its row with what the held-out rows say."""
+        epoch, n_threads = self.n_epochs, as_n_threads(self.n_threads)
         if held_out is not None:
             row |= held_out.figures(n_threads)
         best = self._state.best
@@ -178,7 +244,7 @@ class Training:
             block.order,
             batch_size,
             self.loss,
-            self.optimizer,
+            self._step_optimizer,
             n_threads,
             rates,
             part.block,
@@ -198,7 +264,7 @@ class Training:
         first = part.block.n_steps * batch_size
         batch = block.rows(slice(first, first + batch_size))
         dropout = self._drawn_dropout()
-        where = not_finite_at(self.net, batch, self.loss, self.optimizer, dropout, n_threads)
+        where = not_finite_at(self.net, batch, self.loss, self._step_optimizer, dropout, n_threads)
         raise FloatingPointError(
             f"epoch {self.n_epochs + 1}, step {part.n_steps + part.block.n_steps + 1}: {where} is "
             "not finite; the net has the parameters from before this step. A lower learning_rate, "
@@ -252,7 +318,10 @@ class Training:
                     "the history will have (validation and metrics add to it), got "
                     f"{watcher.monitor!r}"
                 )
-        if self._rates.is_by_step and source.n_steps(self.batch_size) is None:
+        if not self._rates.is_by_step:
+            return
+        assert self.batch_size is not None  # a schedule wants an optimizer that makes steps
+        if source.n_steps(self.batch_size) is None:
             raise ValueError(
                 "schedule: expected one by the epoch with an iterable of batches, whose steps "
                 f"cannot be counted before, got {schedule!r}"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* adjust.c - what clip_norm and l1 make of a gradient before the update. */
+/* adjust.c - what clip_norm, l1 and l2 make of a gradient before the update. */
 #include <math.h>
 
 #include "network.h"
@@ -14,7 +14,7 @@ typedef struct piece_region {
     size_t first_piece;
     const void *parameters;
     void *gradients;
-    double scale, l1;
+    double scale, l1, l2;
     double sums[PIECES];
 } piece_region;
 
@@ -51,16 +51,17 @@ static void adjust_piece(void *context, size_t task, size_t worker) {
     size_t n;
     const size_t begin = piece_of(region, task, &n);
     (void)worker;
-    region->kernels->adjust_gradient(n, region->scale, region->l1,
+    region->kernels->adjust_gradient(n, region->scale, region->l1, region->l2,
                                      mlp_const_at(region->kernels, region->parameters, begin),
                                      mlp_at(region->kernels, region->gradients, begin));
 }
 
-static void adjust_range(piece_region *region, size_t begin, size_t n, double l1,
+static void adjust_range(piece_region *region, size_t begin, size_t n, double l1, double l2,
                          size_t n_threads) {
     region->begin = begin;
     region->n = n;
     region->l1 = l1;
+    region->l2 = l2;
     mlp_parallel_for(n_threads, mlp_quotient_up(n, MLP_UPDATE_PIECE), adjust_piece, region);
 }
 
@@ -74,16 +75,16 @@ mlp_status mlp_gradient_adjust_by(const mlp_kernels *kernels, const mlp_network 
         if (!isfinite(norm)) return MLP_NOT_FINITE;
         if (norm > optimizer->clip_norm) region.scale = optimizer->clip_norm / norm;
     }
-    if (optimizer->l1 == 0.0) {
-        if (region.scale < 1.0) adjust_range(&region, 0, net->n_parameters, 0.0, n_threads);
+    if (optimizer->l1 == 0.0 && optimizer->l2 == 0.0) {
+        if (region.scale < 1.0) adjust_range(&region, 0, net->n_parameters, 0.0, 0.0, n_threads);
         return MLP_OK;
     }
     for (size_t l = 0; l < net->n_layers; l++) {
         const mlp_layer_shape *layer = &net->layers[l];
         adjust_range(&region, layer->weight_offset, layer->n_inputs * layer->n_outputs,
-                     optimizer->l1, n_threads);
+                     optimizer->l1, optimizer->l2, n_threads);
         if (net->has_bias && region.scale < 1.0)
-            adjust_range(&region, layer->bias_offset, layer->n_outputs, 0.0, n_threads);
+            adjust_range(&region, layer->bias_offset, layer->n_outputs, 0.0, 0.0, n_threads);
     }
     return MLP_OK;
 }

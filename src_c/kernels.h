@@ -186,8 +186,8 @@ typedef struct mlp_kernels {
     /* Sum of the squares of n reals. */
     double (*sum_of_squares)(size_t n, const void *x);
 
-    /* gradients = scale gradients + l1 sign(parameters); sign(0) is 0. */
-    void (*adjust_gradient)(size_t n, double scale, double l1, const void *parameters,
+    /* gradients = scale gradients + l1 sign(parameters) + l2 parameters; sign(0) is 0. */
+    void (*adjust_gradient)(size_t n, double scale, double l1, double l2, const void *parameters,
                             void *gradients);
 } mlp_kernels;
 

@@ -112,7 +112,7 @@ typedef struct mlp_optimizer {
     mlp_optimizer_kind kind;
     double learning_rate;
     double weight_decay;
-    double l1;                    /* of the weights, not of the biases; 0: none */
+    double l1, l2;                /* of the weights, not of the biases; 0: none */
     double clip_norm;             /* the longest gradient; 0: any length */
     double momentum;              /* SGD, RMSprop */
     int nesterov;                 /* SGD */
@@ -204,13 +204,14 @@ mlp_status mlp_laplacian(mlp_workspace *workspace, const void *parameters, size_
 
 /* gradients (N, P): row i is the gradient of sample i's loss as a batch of one; norms (N,): the
  * Euclidean norms of these rows, for which gradients are not made. Either may be NULL. The batch has
- * no sample weights. */
+ * no sample weights. Without a loss (NULL) its targets, reals, are dl/dy_hat (N, K): each sample's
+ * own row of a Jacobian in the parameters, or a sum of them. */
 mlp_status mlp_per_sample_gradients(mlp_workspace *workspace, const void *parameters,
                                     const mlp_batch *batch, const mlp_loss *loss, void *gradients,
                                     double *norms, size_t n_threads);
 
 /* What an update is made of, in place: gradients (P,) longer than clip_norm are scaled to it, then l1
- * times the sign of each weight is added. Nothing, without either. MLP_NOT_FINITE: the length is not,
+ * times the sign of each weight and l2 times the weight are added. Nothing, without any of them. MLP_NOT_FINITE: the length is not,
  * and the gradients are as they were. */
 mlp_status mlp_gradient_adjust(const mlp_network *network, const mlp_optimizer *optimizer,
                                const void *parameters, void *gradients, size_t n_threads);

@@ -12,7 +12,7 @@ mlp_status mlp_optimizer_update(const mlp_kernels *kernels, mlp_optimizer *optim
 
 /* Whether mlp_gradient_adjust does anything. */
 MLP_INLINE int mlp_adjusts_gradient(const mlp_optimizer *optimizer) {
-    return optimizer->l1 > 0.0 || optimizer->clip_norm > 0.0;
+    return optimizer->l1 > 0.0 || optimizer->l2 > 0.0 || optimizer->clip_norm > 0.0;
 }
 
 mlp_status mlp_gradient_adjust_by(const mlp_kernels *kernels, const mlp_network *network,

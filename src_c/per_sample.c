@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * per_sample.c - the gradient of each sample's loss as a batch of one, or its norm alone.
+ * per_sample.c - the gradient of each sample's loss as a batch of one, or its norm alone; and the same
+ * of any function of the output whose dl/dy_hat is given.
  *
  * With dl/dz and the inputs of every layer at hand, a row of dW is the product of two vectors, and
  * the norm does not need it:
@@ -9,6 +10,7 @@
  *                          layer has no bias
  */
 #include <math.h>
+#include <string.h>
 
 #include "loss.h"
 #include "query.h"
@@ -16,6 +18,7 @@
 typedef struct sample_region {
     mlp_workspace *workspace;
     const mlp_batch *batch;
+    int has_loss;  /* else the targets are dl/dy_hat */
     mlp_loss loss; /* what is really computed */
     int on_pre_activation;
     double factor;
@@ -34,10 +37,13 @@ static void backward(const sample_region *region, const mlp_query_strip *strip, 
     const mlp_batch rows =
         mlp_batch_rows(kernels, region->batch, first, n_rows, net->layers[0].n_inputs, n_outputs);
     void *grad = last->kept[MLP_KEPT_GRAD];
-    kernels->loss(&region->loss, n_outputs, &rows,
-                  region->on_pre_activation ? last->kept[MLP_KEPT_OUTPUT_PRE_ACTIVATION]
-                                            : last->kept[MLP_KEPT_OUTPUT],
-                  region->factor, grad, NULL);
+    if (region->has_loss)
+        kernels->loss(&region->loss, n_outputs, &rows,
+                      region->on_pre_activation ? last->kept[MLP_KEPT_OUTPUT_PRE_ACTIVATION]
+                                                : last->kept[MLP_KEPT_OUTPUT],
+                      region->factor, grad, NULL);
+    else
+        memcpy(grad, rows.target, n_rows * n_outputs * kernels->real_bytes);
     if (!region->on_pre_activation) {
         if (net->layers[l].activation == MLP_SOFTMAX)
             kernels->softmax_backward(n_rows, n_outputs, last->kept[MLP_KEPT_OUTPUT], grad, grad);
@@ -102,10 +108,16 @@ mlp_status mlp_per_sample_gradients(mlp_workspace *w, const void *parameters,
     const size_t n_samples = batch->n_samples;
     MLP_ASSERT(batch->sample_weight == NULL);
     if (n_samples == 0) return MLP_OK;
-    sample_region region = {
-        .workspace = w, .batch = batch, .loss = *loss, .gradients = gradients, .norms = norms};
-    region.loss.kind = mlp_loss_fuse(loss->kind, last->activation, &region.on_pre_activation);
-    region.factor = mlp_loss_factor(loss, net->dtype, last->n_outputs, &one);
+    sample_region region = {.workspace = w,
+                            .batch = batch,
+                            .has_loss = loss != NULL,
+                            .gradients = gradients,
+                            .norms = norms};
+    if (loss != NULL) {
+        region.loss = *loss;
+        region.loss.kind = mlp_loss_fuse(loss->kind, last->activation, &region.on_pre_activation);
+        region.factor = mlp_loss_factor(loss, net->dtype, last->n_outputs, &one);
+    }
     n_threads = mlp_useful_threads(n_threads, 3 * n_samples * net->n_weights);
     const mlp_query_needs needs = {
         .kernels = kernels,

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What all tests share: instruction set, thread count and Ctrl-C are put back after each test."""
 
+import os
 import signal
+
+# Before anything imports SciPy: scikit-learn skips some of its checks without it.
+os.environ["SCIPY_ARRAY_API"] = "1"
 
 import pytest
 

@@ -28,6 +28,18 @@ LOSS = {"float32": 5e-6, "float64": 1e-13}
 # Adam divides by a root that makes small gradients as large as big ones.
 TRAINED = {"float32": 1e-4, "float64": 1e-11}
 
+# Weighted rows against repeated ones, float64, after a few iterations of an optimizer of all rows:
+# the sums differ by their rounding, which every quotient of differences enlarges.
+FULL_BATCH_WEIGHTS = 1e-8
+
+# The minimum of a strictly convex loss by two routes, that end where its rounding, 1e-16, hides the
+# rest: sqrt(1e-16 / 1e-2) from it, with 1e-2 the smallest eigenvalue of the Hessian; 1e-7.
+CONVEX_MINIMUM = 1e-6
+
+# A step of Gauss and Newton from sums of squares: the error of J^T J, some epsilons, times the
+# condition of the damped matrix, in these tests up to 1e4; and the same in the steps after it.
+GAUSS_NEWTON = {"float32": 2e-2, "float64": 1e-9}
+
 # The generic path rounds a product before it adds it: twice the error of a fused multiply-add.
 GENERIC_FACTOR = 2.0
 

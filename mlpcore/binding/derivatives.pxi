@@ -308,19 +308,20 @@ cdef class DifferentiableNetwork(NetworkHandle):
         check(status)
 
     def _per_sample_rows(self, cnp.ndarray x not None, cnp.ndarray target not None,
-                         LossKernel loss not None, gradients, norms):
+                         LossKernel loss, gradients, norms, size_t n_threads=0):
         self.ready()
         cdef mlp_workspace *workspace = self.take()
         cdef mlp_batch batch = make_batch(x, target, None, <size_t> x.shape[0])
         cdef void *parameters = data(self._parameters)
         cdef void *p_gradients = data(gradients)
         cdef double *p_norms = <double *> data(norms)
-        cdef size_t n_threads = default_threads
+        cdef mlp_loss *p_loss = NULL if loss is None else &loss.c
+        n_threads = n_threads or default_threads
         cdef mlp_status status = MLP_OUT_OF_MEMORY
         if workspace is not NULL:
             with nogil:
                 status = mlp_per_sample_gradients(
-                    workspace, parameters, &batch, &loss.c, p_gradients, p_norms, n_threads)
+                    workspace, parameters, &batch, p_loss, p_gradients, p_norms, n_threads)
         self.give(workspace)
         check(status)
 

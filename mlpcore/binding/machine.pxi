@@ -78,13 +78,16 @@ def live_allocations():
 
 
 def _read_environment():
-    """`MLPCORE_ISA` and `MLPCORE_NUM_THREADS`, once, at import."""
+    """`MLPCORE_ISA`, `MLPCORE_NUM_THREADS` and `OMP_NUM_THREADS`, once, at import."""
     name = os.environ.get("MLPCORE_ISA")
     if name:
         select_isa(name)
     text = os.environ.get("MLPCORE_NUM_THREADS")
     if not text:
-        return mlp_default_n_threads()
+        n = mlp_default_n_threads()
+        # A list has a number for each level of nested regions; what is no number says nothing.
+        of_process = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+        return min(n, max(int(of_process), 1)) if of_process.isdecimal() else n
     try:
         n = int(text)
     except ValueError:

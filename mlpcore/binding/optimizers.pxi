@@ -90,6 +90,14 @@ cdef class OptimizerKernel:
         self.c.l1 = value
 
     @property
+    def l2(self):
+        return self.c.l2
+
+    @l2.setter
+    def l2(self, double value):
+        self.c.l2 = value
+
+    @property
     def clip_norm(self):
         return self.c.clip_norm
 
@@ -242,7 +250,7 @@ cdef class OptimizerKernel:
         network.ready()
         cdef size_t n = mlp_network_n_parameters(network.net)
         cdef void *p_parameters = data(network._parameters)
-        if self.c.l1 != 0.0 or self.c.clip_norm != 0.0:
+        if self.c.l1 != 0.0 or self.c.l2 != 0.0 or self.c.clip_norm != 0.0:
             gradients = gradients.copy()  # they are the caller's
         cdef void *p_gradients = data(gradients)
         cdef mlp_status status

@@ -19,6 +19,7 @@ from .derivatives import (
     jacobian,
     jvp,
     laplacian,
+    parameter_jacobian,
     per_sample_gradients,
     vjp,
 )
@@ -43,7 +44,14 @@ from .network import (
     trace,
     value_and_grad,
 )
-from .optimizers import adam_step, adamw_step, adjusted_gradients, rmsprop_step, sgd_step
+from .optimizers import (
+    adam_step,
+    adamw_step,
+    adjusted_gradients,
+    levenberg_marquardt_step,
+    rmsprop_step,
+    sgd_step,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -68,12 +76,14 @@ __all__ = [
     "jvp",
     "laplacian",
     "layers_from_flat",
+    "levenberg_marquardt_step",
     "loss_gradient",
     "loss_hessian_product",
     "loss_second_derivative",
     "loss_value",
     "numerical_gradient",
     "one_hot",
+    "parameter_jacobian",
     "per_sample_gradients",
     "rmsprop_step",
     "sgd_step",

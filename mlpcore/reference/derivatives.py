@@ -216,6 +216,30 @@ def hvp(
     return flatten(products)
 
 
+def parameter_jacobian(layers: Layers, x: ArrayLike) -> Array:
+    """Jacobian of the output in the parameters.
+
+    Parameters
+    ----------
+    layers, x
+        As for `trace`.
+
+    Returns
+    -------
+    numpy.ndarray of shape (N, K, P)
+        Entry [n, k, i] is d y_hat_k / d parameter_i of sample n, in the layout of `flatten`.
+
+    Examples
+    --------
+    >>> parameter_jacobian([([[2.0]], [1.0], "identity")], [[3.0]])
+    array([[[3., 1.]]])
+    """
+    rows = np.asarray(x, dtype=np.float64)
+    units = np.eye(len(np.asarray(layers[-1][0])))
+    samples = [[vjp(layers, row[np.newaxis], [unit]).flat for unit in units] for row in rows]
+    return np.asarray(samples)
+
+
 def per_sample_gradients(
     layers: Layers,
     x: ArrayLike,

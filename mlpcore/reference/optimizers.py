@@ -5,6 +5,7 @@ The state is a dictionary, empty before the first step.  The update rules and th
 PyTorch's (https://pytorch.org/docs/stable/optim.html).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -192,11 +193,70 @@ def rmsprop_step(
     return theta - learning_rate * buffer, state
 
 
+def levenberg_marquardt_step(
+    function: Callable[[Array], tuple[Array, Array]],
+    parameters: ArrayLike,
+    state: State,
+    damping: float = 1e-3,
+) -> tuple[Array, State]:
+    """One step of Levenberg and Marquardt that lowers sum(residuals^2), or none.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(parameters) -> (residuals (M,), jacobian (M, P))``. A weight of a residual, and
+        a factor of the sum, are their square roots here; a penalty is P residuals more.
+    parameters : array_like of shape (P,)
+    state : dict
+        What the step before returned; ``{}`` at first.
+    damping : float
+        The first mu, in terms of the largest diagonal entry of 2 J^T J.
+
+    Returns
+    -------
+    parameters : numpy.ndarray of shape (P,)
+        The given ones, if no step longer than the rounding lowers the sum.
+    state : dict
+        ``mu``, that of the next step.
+
+    Notes
+    -----
+    Madsen, Nielsen, Tingleff, "Methods for non-linear least squares problems", 2004, algorithm
+    3.16. With H = 2 J^T J and g = 2 J^T residuals, (H + mu I) s = -g, and the model
+    g^T s + s^T H s / 2 of the change is then -(mu s^T s - g^T s) / 2.
+
+    Examples
+    --------
+    >>> def line(p):
+    ...     return np.array([p[0] - 1.0, 2.0 * p[0] - 2.0]), np.array([[1.0], [2.0]])
+    >>> levenberg_marquardt_step(line, [5.0], {}, damping=0.0)
+    (array([1.]), {'mu': 0.0})
+    """
+    theta = np.asarray(parameters, dtype=np.float64)
+    residuals, jacobian = function(theta)
+    before = residuals @ residuals
+    hessian, gradient = 2.0 * jacobian.T @ jacobian, 2.0 * jacobian.T @ residuals
+    largest, epsilon = hessian.diagonal().max(), np.finfo(np.float64).eps
+    mu, factor = float(state.get("mu", damping * largest)), 2.0
+    while True:
+        step = np.linalg.solve(hessian + mu * np.eye(theta.size), -gradient)
+        if np.linalg.norm(step) <= epsilon * (np.linalg.norm(theta) + epsilon):
+            return theta, state
+        moved = function(theta + step)[0]
+        gain = (before - moved @ moved) / (0.5 * (mu * step @ step - gradient @ step))
+        if gain > 0.0:
+            mu *= max(1.0 / 3.0, 1.0 - (2.0 * float(gain) - 1.0) ** 3)
+            return theta + step, {"mu": mu}
+        # Without any damping there is nothing to multiply.
+        mu, factor = float(max(mu, epsilon * largest)) * factor, 2.0 * factor
+
+
 def adjusted_gradients(
     parameters: ArrayLike,
     gradients: ArrayLike,
     is_weight: ArrayLike,
     l1: float = 0.0,
+    l2: float = 0.0,
     clip_norm: float | None = None,
 ) -> Array:
     """What every optimizer makes of gradients before its rule.
@@ -208,8 +268,10 @@ def adjusted_gradients(
         False for the biases.
     l1 : float
         Penalty on the absolute values of the weights: this times their sign is added.
+    l2 : float
+        Penalty on half the squares of the weights: this times the weight is added.
     clip_norm : float, optional
-        Gradients that are longer are scaled to this length, before the penalty is added.
+        Gradients that are longer are scaled to this length, before the penalties are added.
 
     Returns
     -------
@@ -224,4 +286,4 @@ def adjusted_gradients(
     norm = np.linalg.norm(gradient)
     if clip_norm is not None and norm > clip_norm:
         gradient = gradient * (clip_norm / norm)
-    return np.asarray(gradient + np.where(is_weight, l1 * np.sign(theta), 0.0))
+    return np.asarray(gradient + np.where(is_weight, l1 * np.sign(theta) + l2 * theta, 0.0))

@@ -386,15 +386,17 @@ static double MLP_REAL(sum_of_squares)(size_t n, const void *x) {
     return lanes[0];
 }
 
-static void MLP_REAL(adjust_gradient)(size_t n, double scale, double l1, const void *parameters,
-                                      void *gradients) {
+static void MLP_REAL(adjust_gradient)(size_t n, double scale, double l1, double l2,
+                                      const void *parameters, void *gradients) {
     const mlp_real *parameter = parameters;
     mlp_real *gradient = gradients;
-    const mlp_vec factor = v_set1((mlp_real)scale), penalty = v_set1((mlp_real)l1);
+    const mlp_vec factor = v_set1((mlp_real)scale);
+    const mlp_vec penalty = v_set1((mlp_real)l1), decay = v_set1((mlp_real)l2);
     for (size_t j = 0; j < n; j += MLP_LANES) {
         const mlp_tail tail = v_tail(n - j < MLP_LANES ? n - j : MLP_LANES);
         const mlp_vec p = v_load_tail(parameter + j, tail);
-        const mlp_vec slope = v_select(v_lt(v_zero(), v_abs(p)), v_copysign(penalty, p), v_zero());
+        const mlp_vec sign = v_select(v_lt(v_zero(), v_abs(p)), v_copysign(penalty, p), v_zero());
+        const mlp_vec slope = v_add(sign, v_mul(decay, p));
         v_store_tail(gradient + j, tail,
                      v_add(v_mul(factor, v_load_tail(gradient + j, tail)), slope));
     }

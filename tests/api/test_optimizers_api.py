@@ -32,7 +32,7 @@ def gradients_of(net, step):
 def by_the_slow_twin(optimizer, parameters, gradients):
     """Parameters after these updates, as the reference makes them."""
     step = getattr(reference, f"{type(optimizer).__name__.lower()}_step")
-    names = [name for name in optimizer._hyperparameters if name not in ("l1", "clip_norm")]
+    names = [name for name in optimizer._hyperparameters if name not in ("l1", "l2", "clip_norm")]
     options = {name: getattr(optimizer, name) for name in names}
     state = {}
     for g in gradients:
@@ -179,19 +179,19 @@ def test_gradients_of_another_net_are_refused():
 def test_defaults_are_pytorchs():
     assert repr(mlpcore.SGD()) == (
         "SGD(learning_rate=0.01, momentum=0.0, nesterov=False, weight_decay=0.0, l1=0.0, "
-        "clip_norm=None)"
+        "l2=0.0, clip_norm=None)"
     )
     assert repr(mlpcore.Adam()) == (
         "Adam(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.0, "
-        "l1=0.0, clip_norm=None)"
+        "l1=0.0, l2=0.0, clip_norm=None)"
     )
     assert repr(mlpcore.AdamW()) == (
         "AdamW(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.01, "
-        "l1=0.0, clip_norm=None)"
+        "l1=0.0, l2=0.0, clip_norm=None)"
     )
     assert repr(mlpcore.RMSprop()) == (
         "RMSprop(learning_rate=0.01, beta2=0.99, epsilon=1e-08, weight_decay=0.0, momentum=0.0, "
-        "l1=0.0, clip_norm=None)"
+        "l1=0.0, l2=0.0, clip_norm=None)"
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""RMSprop's neighbours of the loss: dropout, l1 and clip_norm, against the reference."""
+"""RMSprop's neighbours of the loss: dropout, l1, l2 and clip_norm, against the reference."""
 
 import numpy as np
 import pytest
@@ -138,7 +138,7 @@ def test_rates_are_checked(dropout, error, message):
         mlpcore.Trainer(make_net(), "mse", mlpcore.SGD(), dropout=dropout)
 
 
-# ---- l1 and clip_norm ----------------------------------------------------------------------------
+# ---- l1, l2 and clip_norm ------------------------------------------------------------------------
 
 
 def is_weight(net):
@@ -153,8 +153,10 @@ def is_weight(net):
     "options",
     [
         {"l1": 0.1},
+        {"l2": 0.1},
         {"clip_norm": 0.5},
         {"l1": 0.1, "clip_norm": 0.5},
+        {"l1": 0.1, "l2": 0.2, "clip_norm": 0.5},
         {"clip_norm": 1e9},
         {"l1": 0.1, "clip_norm": 1e9},
     ],
@@ -177,7 +179,7 @@ def test_what_is_made_of_gradients_is_the_references(isa, dtype, sizes, options)
 def test_train_step_is_the_gradient_then_the_step(make, loss, dtype):
     x, y = regression_data(dtype=dtype)
     apart, at_once = make_net(dtype=dtype), make_net(dtype=dtype)
-    first, second = (make(0.01, l1=1e-3, clip_norm=0.1) for _ in range(2))
+    first, second = (make(0.01, l1=1e-3, l2=1e-2, clip_norm=0.1) for _ in range(2))
     for _ in range(3):
         first.step(apart, apart.backward(apart.trace(x), loss, y))
         at_once.train_step(x, y, loss, second)
@@ -190,7 +192,7 @@ def test_threads_do_not_change_the_norm(dtype):
         _core.set_default_n_threads(n_threads)
         net = make_net(dtype=dtype, sizes=(700, 800, 2))
         g = np.random.default_rng(0).standard_normal(net.n_parameters).astype(dtype)
-        mlpcore.SGD(1.0, clip_norm=0.7, l1=1e-3).step(net, g)
+        mlpcore.SGD(1.0, clip_norm=0.7, l1=1e-3, l2=1e-2).step(net, g)
         nets.append(net)
     assert nets[0] == nets[1]
 
@@ -232,6 +234,8 @@ def test_l1_makes_weights_smaller_and_spares_biases():
     [
         ({"l1": -1.0}, ValueError, "l1"),
         ({"l1": None}, TypeError, "l1"),
+        ({"l2": -1.0}, ValueError, "l2"),
+        ({"l2": "1"}, TypeError, "l2"),
         ({"clip_norm": 0.0}, ValueError, "clip_norm"),
         ({"clip_norm": "1"}, TypeError, "clip_norm"),
     ],
@@ -242,10 +246,10 @@ def test_penalty_and_norm_are_checked(make, options, error, message):
         make(**options)
 
 
-def test_both_may_be_set_at_any_time():
+def test_all_may_be_set_at_any_time():
     adam = mlpcore.Adam()
-    assert (adam.l1, adam.clip_norm) == (0.0, None)
-    adam.l1, adam.clip_norm = 1, 2.5
-    assert (adam.l1, adam.clip_norm) == (1.0, 2.5)
+    assert (adam.l1, adam.l2, adam.clip_norm) == (0.0, 0.0, None)
+    adam.l1, adam.l2, adam.clip_norm = 1, 2, 2.5
+    assert (adam.l1, adam.l2, adam.clip_norm) == (1.0, 2.0, 2.5)
     adam.clip_norm = None
     assert adam.clip_norm is None

@@ -16,8 +16,15 @@ QUERIES = {
     "laplacian": lambda net, x, y, v: net.laplacian(x),
     "per_sample_gradients": lambda net, x, y, v: net.per_sample_gradients(x, y, "mse"),
     "per_sample_gradient_norms": lambda net, x, y, v: net.per_sample_gradient_norms(x, y, "mse"),
+    "parameter_jacobian": lambda net, x, y, v: jacobian_rows(net, x, y),
     "hvp": lambda net, x, y, v: net.hvp(x, y, "mse", v),
 }
+
+
+def jacobian_rows(net, x, cotangent):
+    rows = np.empty((len(x), net.n_parameters), x.dtype)
+    net._per_sample_rows(x, cotangent, None, rows, None)
+    return rows
 
 
 def make():

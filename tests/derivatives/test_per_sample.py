@@ -146,3 +146,20 @@ def test_what_does_not_fit_is_refused():
         net.per_sample_gradients(x, y, "mse", np.empty((7, 3), np.float32))
     with pytest.raises(TypeError, match="out: expected an array"):
         net.per_sample_gradients(x, y, "mse", [])
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_rows_of_the_jacobian_in_the_parameters(activation, depth, dtype, isa):
+    net = make_net(activation, depth, dtype, bias=depth != 5)
+    x = rows(net, 40)
+    want = reference.parameter_jacobian(layers(net), x)
+    got = np.empty((len(x), net.n_parameters), dtype)
+    for k, unit in enumerate(np.eye(net.sizes[-1], dtype=dtype)):
+        net._per_sample_rows(x, np.tile(unit, (len(x), 1)), None, got, None)
+        assert_close(got, want[:, k], tolerance(dtype))
+        assert np.array_equal(got[3], net.vjp(x[3], unit).flat)
+        for n_threads in (1, 2, 3):
+            again = np.empty_like(got)
+            net._per_sample_rows(x, np.tile(unit, (len(x), 1)), None, again, None, n_threads)
+            assert np.array_equal(again, got)

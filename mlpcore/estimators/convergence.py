@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""When scikit-learn's rules stop training, and how they change the learning rate meanwhile.
+
+They are not those of `mlpcore.EarlyStopping`: an epoch counts as none that improves unless it beats
+the best one by `tol`, but the best one moves with every smaller step too, and training stops after
+one more epoch than `n_iter_no_change` says.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..optimizers import Optimizer
+
+if TYPE_CHECKING:
+    from ..callbacks import EpochState
+
+# scikit-learn's, of an adaptive learning rate.
+RATE_DIVISOR = 5.0
+SMALLEST_RATE = 1e-6
+
+
+@dataclass
+class Curves:
+    """What an estimator knows of its epochs; it goes on with each fit that continues."""
+
+    losses: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    best_loss: float = math.inf
+    best_score: float = -math.inf
+    n_samples_seen: int = 0
+    epochs_without_improvement: int = 0
+
+
+@dataclass
+class Convergence:
+    """A callback of `Trainer.fit`: keeps the curves, and stops by scikit-learn's rules.
+
+    Parameters
+    ----------
+    curves : Curves
+        Where the epochs are noted.
+    n_samples : int
+        Rows of an epoch.
+    score_key : str or None
+        Key of the validation score in the history; None without validation rows.
+    is_judged_by_score : bool
+        Whether the validation score decides; else the training loss.
+    tol, n_iter_no_change, learning_rate, learning_rate_init, power_t, verbose
+        Parameters of the estimator.
+    scale, constant : float
+        The loss that is noted is scale * loss + constant + penalty.
+    alpha, l1 : float
+        Penalties of the weights, each already divided by the rows of a batch.
+    """
+
+    curves: Curves
+    n_samples: int
+    score_key: str | None
+    is_judged_by_score: bool
+    tol: float
+    n_iter_no_change: float
+    learning_rate: str
+    learning_rate_init: float
+    power_t: float
+    verbose: bool
+    scale: float
+    constant: float
+    alpha: float
+    l1: float
+    has_converged: bool = False
+
+    def __call__(self, state: EpochState) -> bool:
+        """Note an epoch; True stops."""
+        curves = self.curves
+        loss = self.scale * state.row["loss"] + self.constant + self._penalty(state)
+        curves.losses.append(loss)
+        curves.n_samples_seen += self.n_samples
+        if self.verbose:
+            print(f"Iteration {len(curves.losses)}, loss = {loss:.8f}")
+        if self.score_key is not None:
+            curves.scores.append(state.row[self.score_key])
+            if self.verbose:
+                print(f"Validation score: {curves.scores[-1]:.6f}")
+        self._judge()
+        if self.learning_rate == "invscaling":
+            assert isinstance(state.optimizer, Optimizer)
+            rate = self.learning_rate_init / (curves.n_samples_seen + 1) ** self.power_t
+            state.optimizer.learning_rate = rate
+        if curves.epochs_without_improvement <= self.n_iter_no_change:
+            return False
+        return self._stops(state)
+
+    def _penalty(self, state: EpochState) -> float:
+        """The penalties of the weights that the epoch has ended with."""
+        total = 0.0
+        with np.errstate(over="ignore"):  # the next epoch says where it diverged
+            for weight in state.net.weights:
+                values = weight.T.ravel()  # as it lies in memory
+                if self.alpha > 0.0:
+                    total += 0.5 * self.alpha * float(values @ values)
+                if self.l1 > 0.0:
+                    total += self.l1 * float(np.abs(values).sum())
+        return total
+
+    def _judge(self) -> None:
+        curves = self.curves
+        if self.is_judged_by_score:
+            is_worse = curves.scores[-1] < curves.best_score + self.tol
+        else:
+            is_worse = curves.losses[-1] > curves.best_loss - self.tol
+        curves.epochs_without_improvement = curves.epochs_without_improvement + 1 if is_worse else 0
+        if curves.losses[-1] < curves.best_loss:
+            curves.best_loss = curves.losses[-1]
+        if self.score_key is not None and curves.scores[-1] > curves.best_score:
+            curves.best_score = curves.scores[-1]
+
+    def _stops(self, state: EpochState) -> bool:
+        """Patience is over: an adaptive learning rate is reduced first."""
+        judged = "Validation score" if self.is_judged_by_score else "Training loss"
+        message = (
+            f"{judged} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} "
+            "consecutive epochs."
+        )
+        optimizer = state.optimizer
+        assert isinstance(optimizer, Optimizer)
+        if self.learning_rate == "adaptive" and optimizer.learning_rate > SMALLEST_RATE:
+            self.curves.epochs_without_improvement = 0
+            optimizer.learning_rate /= RATE_DIVISOR
+            if self.verbose:
+                print(f"{message} Setting learning rate to {optimizer.learning_rate:f}")
+            return False
+        if self.verbose:
+            print(f"{message} Stopping.")
+        self.has_converged = True
+        return True

@@ -1,0 +1,378 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The regressor: one target or several, losses by scikit-learn's names and by ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from ..losses import L1, Huber, LogCosh, Poisson, Quantile
+from .availability import needs_epochs
+from .base import BaseMLP
+from .fitting import Data, Objective
+from .foundation import RegressorMixin
+from .inputs import as_numbers, check_finite
+from .labels import as_targets_array
+from .parameters import REGRESSOR, check_parameters
+from .scores import r2
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .._core import Array
+    from ..callbacks import Callback
+    from ..losses import Loss
+    from ..schedules import Schedule
+
+_LOSSES = {"l1": L1, "huber": Huber, "log_cosh": LogCosh, "quantile": Quantile}
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # of whatever library
+    """Multi-layer perceptron for real numbers, with the interface of scikit-learn's.
+
+    One target a row, or several. Rows are arrays, lists, frames or sparse matrices. The parameters
+    up to `max_fun`, their defaults and their meanings are those of
+    ``sklearn.neural_network.MLPRegressor``; `loss` knows more.
+
+    Parameters
+    ----------
+    loss : str, Loss or callable, default="squared_error"
+        What is minimised: half the squared error; ``"poisson"``, half the Poisson deviance of an
+        exponential output; ``"l1" "huber" "log_cosh" "quantile"``, as in `mlpcore.losses`; an
+        instance of those, such as ``mlpcore.losses.Quantile(0.9)``; or a function
+        ``f(y_hat, y) -> (value, dl_dy_hat)`` of arrays (N, K).
+    hidden_layer_sizes : sequence of int or int, default=(100,)
+        Units of each hidden layer.
+    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
+        Of every hidden layer; `hidden_activations` knows more.
+    solver : {"lbfgs", "sgd", "adam"}, default="adam"
+        What makes the updates. ``"lbfgs"`` takes all rows at once and needs SciPy.
+    alpha : float, default=0.0001
+        L2 penalty: alpha / 2 times the squares of all weights, not of the biases, divided by the
+        rows of a batch, or by their weights.
+    batch_size : int or "auto", default="auto"
+        Rows of a mini-batch; ``"auto"`` is 200, or all if there are fewer.
+    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
+        How ``"sgd"`` changes the rate: never; to `learning_rate_init` / (rows seen)^`power_t` after
+        each epoch; or to a fifth when more than `n_iter_no_change` epochs in a row are no better.
+    learning_rate_init : float, default=0.001
+        The first rate.
+    power_t : float, default=0.5
+        Of ``"invscaling"``.
+    max_iter : int, default=200
+        Epochs, or iterations of ``"lbfgs"``, at most.
+    shuffle : bool, default=True
+        Whether each epoch takes the rows in a new order.
+    random_state : int, RandomState or None, default=None
+        Where the first weights, the order of the rows, held-out rows and dropout come from. The
+        first weights are those of scikit-learn for the same `random_state`.
+    tol : float, default=0.0001
+        An epoch that improves by less counts as none.
+    verbose : bool or int, default=False
+        Whether to print a line for each epoch.
+    warm_start : bool, default=False
+        Whether `fit` goes on where the last one ended: with its weights, moments, learning rate and
+        count of epochs. ``fit`` of a and then of b epochs leaves the bits of one of a + b.
+    momentum : float, default=0.9
+        Of ``"sgd"``.
+    nesterovs_momentum : bool, default=True
+        Of ``"sgd"``.
+    early_stopping : bool, default=False
+        Whether a score of held-out rows decides when to stop, in place of the training loss; the
+        weights with the best score are kept. Not for ``"lbfgs"``, which takes no notice of it.
+    validation_fraction : float, default=0.1
+        Share of the rows that `early_stopping` holds out.
+    beta_1, beta_2 : float, default=0.9 and 0.999
+        Of ``"adam"``.
+    epsilon : float, default=1e-8
+        Of ``"adam"``.
+    n_iter_no_change : int or inf, default=10
+        Epochs without improvement that are allowed.
+    max_fun : int, default=15000
+        Evaluations of the loss by ``"lbfgs"``, at most.
+    hidden_activations : sequence of str or str, optional
+        The activation of each hidden layer, or of all, in place of `activation`: the four above and
+        ``leaky_relu elu gelu silu softplus``.
+    output_activation : str, optional
+        As for `hidden_activations`; None is ``"identity"``, and with ``"poisson"`` the exponential
+        function, which has no other name here.
+    dropout : float or sequence of float, default=0.0
+        Which share of a hidden layer's outputs a step leaves out, for all or for each of them.
+    l1 : float, default=0.0
+        L1 penalty: l1 times the absolute values of all weights, divided as that of `alpha`.
+    clip_norm : float, optional
+        The longest gradient of a step; a longer one is scaled to it.
+    schedule : Schedule or callable, optional
+        How the learning rate changes, one of `mlpcore.schedules`; with a constant `learning_rate`.
+    callbacks : list or tuple of callable, default=()
+        Each is called with a `mlpcore.callbacks.EpochState` after every epoch; True stops.
+    dtype : {"float32", "float64"}, optional
+        Precision of the net and of what it gives; None keeps float32, and takes float64 for all
+        other data.
+    n_threads : int, optional
+        Threads at work; None takes `mlpcore.get_n_threads()`. No result depends on it.
+
+    Attributes
+    ----------
+    net_ : MLP
+        The net, which can be asked for anything that a net can; `coefs_` and `intercepts_` are
+        views of its parameters.
+    history_ : History
+        A row for each epoch.
+    coefs_, intercepts_ : list of numpy.ndarray
+        Weights (n_inputs, n_outputs) and biases (n_outputs,) of each layer, live.
+    loss_curve_ : list of float
+        Loss of each epoch, with the penalties; `loss_` is the last one.
+    best_loss_ : float or None
+        The lowest one; None with `early_stopping`.
+    validation_scores_, best_validation_score_ : list of float and float, or None
+        R^2 of the validation rows after each epoch, where there are any.
+    n_iter_ : int
+        Epochs of the last `fit`.
+    t_ : int
+        Rows seen, over all epochs.
+    n_layers_, n_outputs_ : int
+        Layers, with the inputs; outputs of the net.
+    out_activation_ : str
+        The activation of the output, by scikit-learn's name.
+    n_features_in_, feature_names_in_ : int, numpy.ndarray
+        Columns, and their names where `fit` was given a frame.
+
+    Raises
+    ------
+    ValueError
+        At the first `fit`, as in scikit-learn, if a parameter is of a wrong type or value.
+
+    Notes
+    -----
+    *Sample weights* scale a row's part of the loss, which is divided by the sum of a batch's
+    weights. Where a batch is all rows (and with ``"lbfgs"``) a weight of k equals the row k times;
+    in smaller batches it does so in the mean over all orders.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mlpcore
+    >>> X = np.linspace(-2, 2, 200)[:, np.newaxis]
+    >>> y = np.sin(2 * X[:, 0])
+    >>> regressor = mlpcore.MLPRegressor(hidden_layer_sizes=(32,), activation="tanh",
+    ...                                  learning_rate_init=0.03, random_state=0)
+    >>> regressor.fit(X, y).score(X, y) > 0.95
+    True
+    >>> regressor.predict_gradient([[0.0]]).shape          # dy/dx, close to 2 there
+    (1, 1)
+    """
+
+    def __init__(
+        self,
+        loss: str | Loss | Callable[..., Any] = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        hidden_activations: str | Sequence[str] | None = None,
+        output_activation: str | None = None,
+        dropout: float | Sequence[float] = 0.0,
+        l1: float = 0.0,
+        clip_norm: float | None = None,
+        schedule: Schedule | Callable[[int], float] | None = None,
+        callbacks: Sequence[Callback] = (),
+        dtype: str | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        self.loss = loss
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.hidden_activations = hidden_activations
+        self.output_activation = output_activation
+        self.dropout = dropout
+        self.l1 = l1
+        self.clip_norm = clip_norm
+        self.schedule = schedule
+        self.callbacks = callbacks
+        self.dtype = dtype
+        self.n_threads = n_threads
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        validation_data: tuple[Any, ...] | None = None,
+    ) -> Self:
+        """Learn from rows and their targets; from anew, unless `warm_start` is on.
+
+        Parameters
+        ----------
+        X : array-like, frame or sparse matrix of shape (N, D)
+        y : array-like of shape (N,) or (N, n_targets)
+        sample_weight : array-like of shape (N,), optional
+            How much each row counts.
+        validation_data : tuple of (X, y) or (X, y, sample_weight), optional
+            Rows that are judged after each epoch, and not learnt from. With `early_stopping` they
+            take the place of a held-out share.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the data do not fit; if the data are not finite; if training diverges,
+            with epoch, step and layer. The estimator then has the attributes that it had before.
+        """
+        return self._fit(X, y, sample_weight, validation_data)
+
+    @needs_epochs
+    def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
+        """One epoch on these rows, going on from what has been learnt.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit`; or if `early_stopping` is on.
+        """
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def predict(self, X: Any) -> Array:
+        """Predictions.
+
+        Parameters
+        ----------
+        X : array-like, frame or sparse matrix of shape (N, D)
+
+        Returns
+        -------
+        numpy.ndarray of shape (N,), or (N, n_targets)
+        """
+        y_hat = self._forward(X)
+        if self.out_activation_ == "exp":
+            np.exp(y_hat, out=y_hat)
+        return y_hat[:, 0] if y_hat.shape[1] == 1 else y_hat
+
+    def predict_gradient(self, X: Any) -> Array:
+        """How the predictions change with the features: d output / d input.
+
+        Parameters
+        ----------
+        X : array-like, frame or sparse matrix of shape (N, D)
+
+        Returns
+        -------
+        numpy.ndarray of shape (N, D), or (N, n_targets, D)
+        """
+        jacobian = self._jacobian(X)
+        if self.out_activation_ == "exp":
+            jacobian *= np.exp(self._forward(X))[:, :, np.newaxis]
+        return jacobian[:, 0] if jacobian.shape[1] == 1 else jacobian
+
+    # ---- what the base asks ----------------------------------------------------------------------
+
+    def _check_parameters(self) -> None:
+        check_parameters(self, REGRESSOR)
+        self._check_solver()
+        if self.loss == "poisson" and self.output_activation is not None:
+            raise ValueError(
+                "output_activation: expected None with loss='poisson', whose output is the "
+                f"exponential function, got {self.output_activation!r}"
+            )
+
+    def _as_target(self, y: Any, goes_on: bool) -> Array:
+        array = as_numbers(as_targets_array(self, y))
+        check_finite(array, "y", self)
+        if self.loss == "poisson" and array.size > 0 and array.min() < 0:
+            raise ValueError(
+                f"y: expected targets 0 or above with loss='poisson', got {array.min()}"
+            )
+        return array.reshape(len(array), -1)
+
+    def _as_held_out_target(self, y: Any) -> Array:
+        return self._as_target(y, True)
+
+    def _as_learnt(self, target: Array) -> Array:
+        return target
+
+    def _output(self, target: Array) -> tuple[int, str]:
+        output = "exp" if self.loss == "poisson" else self.output_activation or "identity"
+        return target.shape[1], output
+
+    def _objective(self, data: Data) -> Objective:
+        if self.loss == "squared_error":
+            # Half the squared error is Huber's with its corner beyond all numbers. As in
+            # scikit-learn, the sum over the targets is minimised, and their mean is told.
+            largest = float(np.finfo(data.rows.dtype).max)
+            return Objective(Huber(largest, "batch_mean"), 1.0 / data.target.shape[1])
+        if self.loss == "poisson":
+            # The deviance has this besides, which no weight of the net can change.
+            y = data.target.astype(np.float64)
+            own = (y * np.log(np.where(y > 0.0, y, 1.0)) - y).sum(axis=1)
+            return Objective(
+                Poisson("batch_mean"), 1.0, float(np.average(own, weights=data.weight))
+            )
+        if isinstance(self.loss, str):
+            return Objective(_LOSSES[self.loss](reduction="batch_mean"))
+        return Objective(self.loss)
+
+    def _score_of(self, y_hat: Array, target: Array, weight: Array | None) -> float:
+        with np.errstate(over="ignore"):
+            predicted = np.exp(y_hat) if self.out_activation_ == "exp" else y_hat
+        return r2(predicted, target, weight)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
