@@ -90,6 +90,8 @@ def test_wheel_is_built_from_the_sdist_and_runs_elsewhere(sdist, tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
 
     with zipfile.ZipFile(wheel) as archive:
+        (scripts,) = (name for name in archive.namelist() if name.endswith("/entry_points.txt"))
+        assert b"mlpcore = mlpcore.command_line:main" in archive.read(scripts)
         files = {name for name in archive.namelist() if ".dist-info/" not in name}
         archive.extractall(tmp_path / "site")
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "mlpcore").rglob("*.py*")}
