@@ -13,8 +13,8 @@ static double MLP_REAL(multiply_adds)(size_t n_repeats, double *sum) {
     MLP_UNROLL
     for (size_t i = 0; i < MLP_TILE_ROWS; i++) {
         MLP_UNROLL
-        for (size_t v = 0; v < MLP_TILE_VECS; v++)
-            chains[i][v] = v_set1((mlp_real)(i + v));
+        for (size_t v = 0; v < MLP_TILE_VECS; v++) /* equal chains would be computed once */
+            chains[i][v] = v_set1((mlp_real)(i * MLP_TILE_VECS + v));
     }
     for (size_t repeat = 0; repeat < n_repeats; repeat++) {
         MLP_UNROLL

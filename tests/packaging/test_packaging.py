@@ -148,6 +148,15 @@ def test_only_isa_units_use_more_than_the_baseline():
     assert users <= allowed
 
 
+@needs_elf
+@pytest.mark.skipif(not X86_64, reason="is about the instruction sets of x86-64")
+@pytest.mark.parametrize(("isa", "n_chains"), [("avx2", 12), ("avx512", 28)])
+def test_no_multiply_add_of_the_peak_is_left_out(isa, n_chains):
+    symbol = f"multiply_adds_f32_{isa}"
+    code = output_of("objdump", f"--disassemble={symbol}", "--no-show-raw-insn", EXTENSION)
+    assert code.count("vfmadd") >= n_chains
+
+
 def test_import_warns_of_nothing():
     assert in_new_process("import mlpcore", "-W", "error") == ""
 
