@@ -176,6 +176,7 @@ cdef extern from "mlpcore.h" nogil:
                            const mlp_batch *batch, const void *prediction, void *gradient,
                            double *value)
     mlp_loss_kind mlp_loss_fuse(mlp_loss_kind kind, mlp_activation output, int *on_pre_activation)
+    double mlp_multiply_adds(mlp_dtype dtype, size_t n_repeats, double *total)
 
 
 cdef extern from "parallel.h" nogil:

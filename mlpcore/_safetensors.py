@@ -10,6 +10,7 @@ the data without a hole or an overlap.
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 from collections.abc import Mapping
@@ -142,16 +143,17 @@ def from_bytes(data: bytearray, name: str) -> tuple[dict[str, str], dict[str, Ar
     return metadata, {key: arrays[key] for key in layout}
 
 
-def strict_json(text: str) -> Any:
+def strict_json(text: str, floats: bool = False) -> Any:
     """Return the value of a JSON text without what Python adds to JSON, or says nothing about.
 
-    Refused are NaN and infinities, floats, keys that come twice and integers beyond 64 bits.
+    Refused are NaN and infinities, keys that come twice, integers beyond 64 bits and, unless
+    `floats`, numbers with a fraction.
     """
     return json.loads(
         text,
         object_pairs_hook=_without_duplicates,
         parse_int=_small_int,
-        parse_float=_no_number,
+        parse_float=_finite_float if floats else _no_number,
         parse_constant=_no_number,
     )
 
@@ -217,6 +219,13 @@ def _small_int(digits: str) -> int:
     if len(digits.lstrip("-")) > _MAX_DIGITS:
         raise ValueError("an integer beyond 64 bits")
     return int(digits)
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"a number beyond float64, {text[:20]}")
+    return value
 
 
 def _no_number(text: str) -> Any:

@@ -15,6 +15,7 @@ from .topology import Topology
 if TYPE_CHECKING:
     from ._core import Array
     from .export_c_check import Verification
+    from .losses import Loss
     from .mlp import MLP
 
 
@@ -284,13 +285,25 @@ class Exchange(Topology):
     # ---- C --------------------------------------------------------------------------------------
 
     def to_c(
-        self, path: str | PathLike[str], name: str = "net", jacobian: bool = False
+        self,
+        path: str | PathLike[str],
+        name: str = "net",
+        jacobian: bool = False,
+        train_step: str | Loss | None = None,
+        batch_size: int = 1,
     ) -> Verification:
         """Write the net as one C99 header that needs no library and allocates nothing.
 
         The header has ``void NAME_forward(const T *x, T *y)`` for one row, T being float or double
         as the net's dtype, and with `jacobian` also ``void NAME_jacobian(const T *x, T *y, T
         *dy_dx)``, whose dy_dx is (K, D) row by row.
+
+        With `train_step` a device can go on learning: ``double NAME_train_step(T *parameters, const
+        T *x, const T *y, T learning_rate)`` makes a step of plain SGD on `batch_size` rows and
+        returns the loss before it. The parameters are an array of the caller's, which begins as a
+        copy of ``NAME_parameters`` and which ``NAME_forward_with(parameters, x, y)`` and
+        ``NAME_jacobian_with(parameters, x, y, dy_dx)`` take. If anything is not finite, the result
+        is not, and the parameters stay.
 
         Parameters
         ----------
@@ -300,6 +313,12 @@ class Exchange(Topology):
             What the names in it begin with: letters, digits and underscores, a letter first.
         jacobian : bool, default=False
             Whether to write ``NAME_jacobian`` too.
+        train_step : str or Loss, optional
+            The loss of ``NAME_train_step``, as for `MLP.train_step` but for functions of Python;
+            None: it is not written. Classes are given one-hot.
+        batch_size : int, default=1
+            Rows of a step, 512 at most; it needs memory for the outputs of all of them, which the
+            header's comment states.
 
         Returns
         -------
@@ -311,7 +330,8 @@ class Exchange(Topology):
         Raises
         ------
         ValueError, TypeError
-            If `name` is no such name, or a parameter is not finite; the message names the layer.
+            If `name` is no such name, the loss does not fit, or a parameter is not finite; the
+            message names the layer.
         OSError
             If the file cannot be written.
         RuntimeError
@@ -319,8 +339,9 @@ class Exchange(Topology):
 
         Notes
         -----
-        On a target with a fused multiply-add the bits are those of ``net(x)``, and of `vjp` for the
-        rows of the Jacobian; on others those of mlpcore's generic path.
+        On a target with a fused multiply-add the bits are those of ``net(x)``, of `vjp` for the
+        rows of the Jacobian, and of ``net.train_step(x, y, loss, SGD(learning_rate))``; on others
+        those of mlpcore's generic path.
 
         Examples
         --------
@@ -335,4 +356,4 @@ class Exchange(Topology):
         """
         from .export_c import to_c
 
-        return to_c(cast("MLP", self), path, name, jacobian)
+        return to_c(cast("MLP", self), path, name, jacobian, train_step, batch_size)

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import cpu
+from .optimizers import SGD
 
 if TYPE_CHECKING:
     from ._core import Array
+    from .export_c_train import TrainStep
     from .mlp import MLP
 
 # Norm-wise, where the bits are not the same: products that are rounded before they are added.
@@ -44,6 +46,29 @@ int main(int n_arguments, char **arguments) {
 }
 """
 
+_STEPS_PROGRAM = """
+#include <stdio.h>
+#include <string.h>
+#include "NAME.h"
+
+int main(int n_arguments, char **arguments) {
+    static REAL parameters[N_PARAMETERS], x[N_X], y[N_Y];
+    double loss;
+    FILE *in = n_arguments == 3 ? fopen(arguments[1], "rb") : NULL;
+    FILE *out = n_arguments == 3 ? fopen(arguments[2], "wb") : NULL;
+    if (!in || !out) return 1;
+    memcpy(parameters, NAME_parameters, sizeof parameters);
+    while (fread(x, sizeof x, 1, in) == 1 && fread(y, sizeof y, 1, in) == 1) {
+        loss = NAME_train_step(parameters, x, y, LEARNING_RATE);
+        fwrite(&loss, sizeof loss, 1, out);
+        fwrite(parameters, sizeof parameters, 1, out);
+    }
+    return fclose(in) || fclose(out);
+}
+"""
+_MAX_STEPS = 8
+_LEARNING_RATE = 0.015625  # the same number in float and double
+
 
 @dataclass(frozen=True, slots=True)
 class Verification:
@@ -55,6 +80,8 @@ class Verification:
         The command that compiled it; None if it could not be tried.
     n_rows : int
         Random rows whose results were compared with those of the net.
+    n_steps : int
+        Steps of training whose loss and parameters were.
     same_bits : bool
         Whether all of them were equal, bit for bit.
     error : float
@@ -65,6 +92,7 @@ class Verification:
 
     compiler: str | None
     n_rows: int = 0
+    n_steps: int = 0
     same_bits: bool = False
     error: float = 0.0
     reason: str = ""
@@ -73,10 +101,13 @@ class Verification:
         if self.compiler is None:
             return f"Not verified: {self.reason}."
         found = "the bits of mlpcore" if self.same_bits else f"a relative error of {self.error:.1e}"
-        return f"Verified with {self.compiler}: {found} on {self.n_rows} random rows."
+        steps = f" and in {self.n_steps} steps of training" if self.n_steps else ""
+        return f"Verified with {self.compiler}: {found} on {self.n_rows} random rows{steps}."
 
 
-def verify(net: MLP, text: str, name: str, jacobian: bool) -> Verification:
+def verify(
+    net: MLP, text: str, name: str, jacobian: bool, step: TrainStep | None = None
+) -> Verification:
     """Compile and run the header.
 
     Raises RuntimeError if it computes something else than the net.
@@ -88,6 +119,9 @@ def verify(net: MLP, text: str, name: str, jacobian: bool) -> Verification:
         try:
             x = _random_rows(net, jacobian)
             results = run(net, text, name, jacobian, x, compiler, folder)
+            if step is not None:
+                batches = _random_batches(net, step)
+                steps = run_steps(net, text, name, batches, compiler, folder)
         except (OSError, subprocess.SubprocessError) as failure:
             said = (getattr(failure, "stderr", None) or str(failure)).strip().splitlines()
             line = next((line for line in said if "error" in line), said[0])
@@ -95,12 +129,18 @@ def verify(net: MLP, text: str, name: str, jacobian: bool) -> Verification:
             return Verification(None, reason=reason.replace("*/", "* /"))
     want = expected(net, x, jacobian)
     same, error = compared(results, want)
+    n_steps = 0
+    if step is not None:
+        n_steps = len(batches)
+        for got, wanted in zip(steps, expected_steps(net, step, batches), strict=True):
+            steps_same, steps_error = compared(got, wanted)
+            same, error = same and steps_same, max(error, steps_error)
     if not same and not error <= _TOLERANCE[net.dtype.itemsize]:
         raise RuntimeError(
             f"the header that {compiler[0]} compiled has a relative error of {error:.1e}; it is "
             "not written"
         )
-    return Verification(os.path.basename(compiler[0]), len(x), same, error)
+    return Verification(os.path.basename(compiler[0]), len(x), n_steps, same, error)
 
 
 def _compiler() -> list[str] | None:
@@ -133,19 +173,87 @@ def run(
     program = program.replace("N_JACOBIAN", str(n_jacobian)).replace("N_INPUTS", str(n_inputs))
     program = program.replace("N_OUTPUTS", str(n_outputs))
     program = program.replace("REAL", "float" if net.dtype.itemsize == 4 else "double")
+    results = _output(program, text, name, x.tobytes(), compiler, folder)
+    return np.frombuffer(results, net.dtype).reshape(len(x), n_outputs + n_jacobian)
+
+
+def _output(
+    program: str, text: str, name: str, data: bytes, compiler: list[str], folder: str
+) -> bytes:
+    """What a program that includes the header writes when it reads these bytes."""
     source, binary = os.path.join(folder, "check.c"), os.path.join(folder, "check.exe")
     rows, results = os.path.join(folder, "rows"), os.path.join(folder, "results")
     for file, content in ((source, program), (os.path.join(folder, f"{name}.h"), text)):
         with open(file, "w", encoding="ascii") as stream:
             stream.write(content)
-    x.tofile(rows)
+    with open(rows, "wb") as binary_stream:
+        binary_stream.write(data)
     fuses = platform.machine() in ("x86_64", "AMD64") and cpu.isa() != "generic"
     flags = ["-std=c99", "-O1", *(["-mfma"] if fuses else [])]
     # What CC says comes later, and counts.
     build = [compiler[0], *flags, *compiler[1:], source, "-o", binary]
     for command in (build, [binary, rows, results]):
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=_SECONDS)
-    return np.fromfile(results, net.dtype).reshape(len(x), n_outputs + n_jacobian)
+    with open(results, "rb") as stream:
+        return stream.read()
+
+
+# ---- steps of training --------------------------------------------------------------------------
+
+
+def _random_batches(net: MLP, step: TrainStep) -> list[tuple[Array, Array]]:
+    """Rows, and targets in the range of the loss."""
+    n_steps = max(1, min(_MAX_STEPS, _MAX_NUMBERS // net.n_parameters))
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((n_steps, step.batch_size, net.sizes[0])).astype(net.dtype)
+    y = rng.random((n_steps, step.batch_size, net.sizes[-1])).astype(net.dtype)
+    return list(zip(x, y, strict=True))
+
+
+def run_steps(
+    net: MLP,
+    text: str,
+    name: str,
+    batches: list[tuple[Array, Array]],
+    compiler: list[str],
+    folder: str,
+) -> tuple[Array, Array]:
+    """Losses and parameters after each step, as the compiled header computes them."""
+    words = {
+        "N_PARAMETERS": str(net.n_parameters),
+        "N_X": str(batches[0][0].size),
+        "N_Y": str(batches[0][1].size),
+        "LEARNING_RATE": str(_LEARNING_RATE) + "f" * (net.dtype.itemsize == 4),
+        "REAL": "float" if net.dtype.itemsize == 4 else "double",
+    }
+    program = _STEPS_PROGRAM
+    for word, value in words.items():
+        program = program.replace(word, value)
+    program = program.replace("NAME", name)
+    data = b"".join(x.tobytes() + y.tobytes() for x, y in batches)
+    results = _output(program, text, name, data, compiler, folder)
+    record = np.dtype([("loss", "f8"), ("parameters", net.dtype, (net.n_parameters,))])
+    steps = np.frombuffer(results, record)
+    losses = np.where(np.isfinite(steps["loss"]), steps["loss"], np.nan)
+    return losses, steps["parameters"].copy()
+
+
+def expected_steps(
+    net: MLP, step: TrainStep, batches: list[tuple[Array, Array]]
+) -> tuple[Array, Array]:
+    """The same as `MLP.train_step` computes it; the loss of a step that it refuses is NaN."""
+    learnt, sgd = net.copy(), SGD(_LEARNING_RATE)
+    losses, parameters = [], []
+    for x, y in batches:
+        try:
+            losses.append(learnt.train_step(x, y, step.loss, sgd))
+        except FloatingPointError:
+            losses.append(np.nan)
+        parameters.append(learnt.parameters.copy())
+    return np.array(losses), np.array(parameters)
+
+
+# ---- comparison ---------------------------------------------------------------------------------
 
 
 def expected(net: MLP, x: Array, jacobian: bool) -> Array:

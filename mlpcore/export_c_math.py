@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Activations in scalar C99: printed by tools/scalar_c.py; do not edit.
+"""Activations and losses in scalar C99: printed by tools/scalar_c.py; do not edit.
 
 `export_c` replaces the words NAME, REAL, C(number) and COUNT(table).
 """
@@ -11,7 +11,11 @@ CONSTANTS = {
     "GELU_LIMIT": ("0x1.ep+3", "0x1.38p+5"),
     "EXP_LOW": ("-110.0", "-760.0"),
     "EXP_HIGH": ("90.0", "711.0"),
+    "EXPONENT_HIGH": ("127.0", "1023.0"),
     "EXPONENT_SAFE": ("-100.0", "-960.0"),
+    "SMALLEST_NORMAL": ("0x1p-126", "0x1p-1022"),
+    "LOG_FLOOR": ("-100.0", "-100.0"),
+    "SMALLEST_DENOMINATOR": ("0x1p-24", "0x1p-53"),
 }
 
 # Polynomials for float32, for float64, lowest term first.
@@ -21,6 +25,15 @@ TABLES = {
         "0x1.0000000000005p-1 0x1.555555555554p-3 0x1.5555555552118p-5 0x1.11111111173ddp-7 "
         "0x1.6c16c17f2b67bp-10 0x1.a01a017edfc33p-13 0x1.a019a6acac4d1p-16 0x1.71de7185cc861p-19 "
         "0x1.28a28470b5fcdp-22 0x1.ae90092fb5846p-26",
+    ),
+    "log_terms": (
+        "0x1.5555a4p-2 -0x1.000044p-2 0x1.99697p-3 -0x1.54eea6p-3 "
+        "0x1.288552p-3 -0x1.0d964p-3 0x1.acb87ap-4 -0x1.716968p-5",
+        "0x1.55555555555a1p-2 -0x1.0000000000772p-2 0x1.999999998c51cp-3 -0x1.55555554591d6p-3 "
+        "0x1.2492492980c3fp-3 -0x1.00000063edfa3p-3 0x1.c71c70d9c4b03p-4 -0x1.999972befc2d8p-4 "
+        "0x1.745ceca390bc6p-4 -0x1.55593b3accd8fp-4 0x1.3b1efcaa080bbp-4 -0x1.24655014d120ap-4 "
+        "0x1.101cbaff2d2e2p-4 -0x1.ffffa2f7dc3fep-5 0x1.f256e227160fp-5 -0x1.e8e103382ead9p-5 "
+        "0x1.9f2fed78dfd4cp-5 -0x1.e1402eae59a73p-6 0x1.08e9b8e18c232p-7",
     ),
     "log1p_terms": (
         "0x1.555502p-1 0x1.99d1c8p-2 0x1.1ec09ep-2 0x1.1ec808p-2",
@@ -87,12 +100,83 @@ static inline REAL NAME_expm1_scaled(REAL n, REAL high, REAL tail) {
     return NAME_FMA(power, tail, NAME_FMA(power, high, power_m1));
 }
 """,
+    "expm1": """
+static inline REAL NAME_expm1(REAL x) {
+    REAL inside = NAME_max(C(-60), x);
+    inside = NAME_min(C(EXP_HIGH), inside);
+    REAL high, low;
+    REAL n = NAME_exp_reduce(inside, &high, &low);
+    REAL n_normal = NAME_min(C(EXPONENT_HIGH), n);
+    REAL n_rest = n - n_normal;
+    REAL tail = NAME_exp_tail(high, low);
+    REAL result = NAME_expm1_scaled(n_normal, high, tail);
+    result = result * NAME_pow2(n_rest);
+    return NAME_copysign(result, x);
+}
+""",
+    "log_reduced": """
+static inline REAL NAME_log_reduced(REAL k, REAL f) {
+    REAL p = NAME_polynomial(f, NAME_log_terms, COUNT(log_terms));
+    REAL tail = (f * f) * NAME_FMA(f, p, C(-0.5));
+    tail = NAME_FMA(k, C(LN2_LOW), tail);
+    REAL sum = NAME_FMA(k, C(LN2_HIGH), f);
+    REAL seen = NAME_FNMA(k, C(LN2_HIGH), sum);
+    REAL lost = f - seen;
+    return sum + (lost + tail);
+}
+""",
+    "log": """
+static inline REAL NAME_log(REAL x) {
+    const REAL zero = C(0);
+    const REAL one = C(1);
+    const REAL infinity = NAME_infinity();
+    int denormal = x < C(SMALLEST_NORMAL);
+    REAL lifted = x * C(0x1p64);
+    REAL normal = denormal ? lifted : x;
+    REAL k = NAME_exponent(normal);
+    REAL mantissa = NAME_mantissa(normal);
+    REAL k_lifted = k - C(64);
+    k = denormal ? k_lifted : k;
+    int large = C(1.5) < mantissa;
+    REAL halved = mantissa * C(0.5);
+    REAL k_next = k + one;
+    mantissa = large ? halved : mantissa;
+    k = large ? k_next : k;
+    REAL f = mantissa - one;
+    REAL result = NAME_log_reduced(k, f);
+    result = (x < infinity) ? result : x;
+    result = (x < zero) ? C(0) * NAME_infinity() : result;
+    return (x == zero) ? (-infinity) : result;
+}
+""",
     "log1p_unit": """
 static inline REAL NAME_log1p_unit(REAL x) {
     REAL s = x / (C(2) + x);
     REAL s2 = s * s;
     REAL p = NAME_polynomial(s2, NAME_log1p_terms, COUNT(log1p_terms));
     return NAME_FNMA(s, NAME_FNMA(s2, p, x), x);
+}
+""",
+    "log1p": """
+static inline REAL NAME_log1p(REAL x) {
+    const REAL one = C(1);
+    const REAL infinity = NAME_infinity();
+    int huge = C(0x1p64) < x;
+    REAL lowered = x * C(0x1p-64);
+    REAL inside = huge ? lowered : x;
+    REAL added = huge ? C(0) : one;
+    REAL sum = added + inside;
+    REAL k = NAME_exponent(sum * C(1.3333333333333333));
+    REAL power = NAME_pow2(-k);
+    REAL power_m1 = NAME_FMA(added, power, C(-1));
+    REAL f = NAME_FMA(power, inside, power_m1);
+    REAL k_huge = k + C(64);
+    k = huge ? k_huge : k;
+    REAL result = NAME_log_reduced(k, f);
+    result = NAME_copysign(result, x);
+    result = (x < infinity) ? result : x;
+    result = (x < C(-1)) ? C(0) * NAME_infinity() : result;
+    return (x == C(-1)) ? (-infinity) : result;
 }
 """,
     "exp_begin": """
@@ -296,6 +380,87 @@ static inline void NAME_leaky_relu(REAL z, REAL *value, REAL *derivative) {
         REAL below = (z == z) ? slope : z;
         *derivative = above ? C(1) : below;
     }
+}
+""",
+    "mse_term": """
+static inline void NAME_mse_term(REAL y_hat, REAL y, REAL *term, REAL *derivative) {
+    const REAL r = y_hat - y;
+    *term = r * r;
+    *derivative = r + r;
+}
+""",
+    "l1_term": """
+static inline void NAME_l1_term(REAL y_hat, REAL y, REAL *term, REAL *derivative) {
+    const REAL r = (y_hat - y), zero = C(0);
+    *term = NAME_abs(r);
+    *derivative = (zero < r) ? C(1) : ((r < zero) ? C(-1) : r);
+}
+""",
+    "huber_term": """
+static inline void NAME_huber_term(double delta, REAL y_hat, REAL y, REAL *term, REAL *derivative) {
+    const REAL r = (y_hat - y), limit = (REAL)delta;
+    const REAL a = NAME_min(limit, NAME_abs(r));
+    *term = a * NAME_FNMA(C(0.5), a, NAME_abs(r));
+    *derivative = NAME_copysign(a, r);
+}
+""",
+    "log_cosh_term": """
+static inline void NAME_log_cosh_term(REAL y_hat, REAL y, REAL *term, REAL *derivative) {
+    const REAL one = C(1), two = C(2);
+    const REAL r = (y_hat - y), size = NAME_abs(r);
+    const REAL s = -NAME_expm1((-size));
+    const REAL t = one - s;
+    const int small = size < one;
+    const REAL excess = small ? ((s * s) / (two * t)) : (t * t);
+    const REAL linear = size - C(0.693147180559945309417232121458);
+    *term = (small ? C(0) : linear) + NAME_log1p_unit(excess);
+    const REAL tanh_size = (s * (one + t)) / NAME_FMA(t, t, one);
+    *derivative = NAME_copysign(tanh_size, r);
+}
+""",
+    "quantile_term": """
+static inline void NAME_quantile_term(double q, REAL y_hat, REAL y, REAL *term, REAL *derivative) {
+    const REAL e = (y - y_hat), zero = C(0);
+    const REAL above = (REAL)q, below = (REAL)(q - 1.0);
+    const REAL slope = (zero < e) ? above : ((e < zero) ? below : e);
+    *term = slope * e;
+    *derivative = -slope;
+}
+""",
+    "bce_term": """
+static inline void NAME_bce_term(REAL p, REAL y, REAL *term, REAL *derivative) {
+    const REAL one = C(1), floor = C(LOG_FLOOR);
+    const REAL log_yes = NAME_max(floor, NAME_log(p));
+    const REAL log_no = NAME_max(floor, NAME_log1p((-p)));
+    *term = -NAME_FMA(one - y, log_no, y * log_yes);
+    const REAL denominator = NAME_max(C(SMALLEST_DENOMINATOR), p * (one - p));
+    *derivative = (p - y) / denominator;
+}
+""",
+    "bce_with_logits_term": """
+static inline void NAME_bce_with_logits_term(REAL z, REAL y, REAL *term, REAL *derivative) {
+    const REAL one = C(1), zero = C(0);
+    const REAL no = one - y;
+    const REAL e = NAME_exp((-NAME_abs(z)));
+    const int positive = zero < z;
+    const REAL wrong = positive ? no : y;
+    const REAL linear = (wrong == zero) ? zero : (wrong * NAME_abs(z));
+    *term = linear + NAME_log1p_unit(e);
+    const REAL numerator = positive ? NAME_FNMA(y, e, no) : ((no * e) - y);
+    *derivative = numerator / (one + e);
+}
+""",
+    "cross_entropy_term": """
+static inline void NAME_cross_entropy_term(REAL p, REAL y, REAL *term, REAL *derivative) {
+    *term = -(y * NAME_max(C(LOG_FLOOR), NAME_log(p)));
+    *derivative = -(y / NAME_max(C(SMALLEST_DENOMINATOR), p));
+}
+""",
+    "poisson_term": """
+static inline void NAME_poisson_term(REAL z, REAL y, REAL *term, REAL *derivative) {
+    const REAL rate = NAME_exp(z);
+    *term = NAME_FNMA(y, z, rate);
+    *derivative = rate - y;
 }
 """,
 }

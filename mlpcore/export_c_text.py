@@ -102,6 +102,31 @@ static inline REAL NAME_pow2(REAL n) {
     return word.value;
 }
 """,
+    "exponent": """
+/* k of a normal number 2^k (1 + f). */
+static inline REAL NAME_exponent(REAL a) {
+    NAME_word word;
+    word.value = a;
+    return (REAL)((int32_t)(word.bits >> EXPONENT_SHIFT) - EXPONENT_BIAS);
+}
+""",
+    "mantissa": """
+/* And its 1 + f. */
+static inline REAL NAME_mantissa(REAL a) {
+    NAME_word word;
+    word.value = a;
+    word.bits &= ((BITS)1 << EXPONENT_SHIFT) - 1;
+    word.bits |= (BITS)EXPONENT_BIAS << EXPONENT_SHIFT;
+    return word.value;
+}
+""",
+    "infinity": """
+static inline REAL NAME_infinity(void) {
+    NAME_word word;
+    word.bits = (BITS)(2 * EXPONENT_BIAS + 1) << EXPONENT_SHIFT;
+    return word.value;
+}
+""",
     "ldexp": """
 /* a 2^n for an integer n, rounded once. */
 static inline REAL NAME_ldexp(REAL a, REAL n) {
@@ -185,7 +210,9 @@ static inline void NAME_backward(size_t n_inputs, size_t n_outputs, const REAL *
         dx[i] = d ? sum * d[i] : sum;
     }
 }
+"""
 
+BACKWARD_ONE = """
 /* The same for a dz of zeros and one slope, whose column weight points at. */
 static inline void NAME_backward_one(size_t n_inputs, size_t n_outputs,
                                      const REAL *restrict weight, REAL slope,

@@ -28,6 +28,8 @@ FORMAT_VERSION = 1
 
 _TOPOLOGY = ("activations", "bias", "dtype", "sizes")
 _KEYS = {"format", "format_version", "checksum", *_TOPOLOGY}
+# How the columns of a table become inputs (tabular/model.py), which a net alone can do without.
+_TABLE_KEYS = {"table", "table_checksum"}
 
 
 def save(net: MLP, path: str | os.PathLike[str]) -> None:
@@ -89,6 +91,10 @@ def load(path: str | os.PathLike[str]) -> MLP:
         If it is damaged, was written by a newer version, or holds no net. A checksum tells a
         changed byte anywhere in the file; it is no signature.
 
+    See Also
+    --------
+    mlpcore.tabular.TableModel.load : A net with the encoding of the table that it was trained with.
+
     Notes
     -----
     Memory: at most four times the file, and what a header of at most 1 MiB takes.
@@ -130,10 +136,12 @@ def unpack(metadata: Mapping[str, str], arrays: Mapping[str, Array], source: str
     from .mlp import MLP
 
     _check_version(metadata, source)
-    if set(metadata) != _KEYS:
+    if set(metadata) not in (_KEYS, _KEYS | _TABLE_KEYS):
         raise ValueError(
             f"{source}: damaged metadata: expected {sorted(_KEYS)}, got {received(list(metadata))}"
         )
+    if "table" in metadata and metadata["table_checksum"] != text_checksum(metadata["table"]):
+        raise ValueError(f"{source}: damaged: the checksum of the table's encoding does not fit")
     try:
         sizes, activations, dtype, bias = _topology(metadata)
     except (ValueError, TypeError, RecursionError) as error:
@@ -204,6 +212,11 @@ def _check_arrays(
                 f"{source}: damaged: {name}: expected shape {shape} of dtype {dtype}, "
                 f"got {received(array)}"
             )
+
+
+def text_checksum(text: str) -> str:
+    """CRC-32 of a text in the metadata."""
+    return f"crc32:{zlib.crc32(text.encode()):08x}"
 
 
 def _checksum(metadata: Mapping[str, str], arrays: Mapping[str, Array]) -> str:

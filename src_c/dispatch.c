@@ -24,3 +24,7 @@ static const mlp_kernels *const tables[MLP_ISA_COUNT][2] = {
 const mlp_kernels *mlp_kernels_selected(mlp_dtype dtype) {
     return tables[mlp_isa_selected()][dtype];
 }
+
+double mlp_multiply_adds(mlp_dtype dtype, size_t n_repeats, double *sum) {
+    return mlp_kernels_selected(dtype)->multiply_adds(n_repeats, sum);
+}

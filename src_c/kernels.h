@@ -186,6 +186,10 @@ typedef struct mlp_kernels {
     /* Sum of the squares of n reals. */
     double (*sum_of_squares)(size_t n, const void *x);
 
+    /* As many fused multiply-adds as the machine can do from registers, in n_repeats rounds: their
+     * number, and a sum of the results so that none is left out. */
+    double (*multiply_adds)(size_t n_repeats, double *sum);
+
     /* gradients = scale gradients + l1 sign(parameters) + l2 parameters; sign(0) is 0. */
     void (*adjust_gradient)(size_t n, double scale, double l1, double l2, const void *parameters,
                             void *gradients);

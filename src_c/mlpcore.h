@@ -273,4 +273,9 @@ void mlp_loss_evaluate(mlp_dtype dtype, const mlp_loss *loss, size_t n_outputs,
  * once, and dl/da of that layer is not made. */
 mlp_loss_kind mlp_loss_fuse(mlp_loss_kind kind, mlp_activation output, int *on_pre_activation);
 
+/* Fused multiply-adds of one thread, from registers and in n_repeats rounds, on the instruction set
+ * that is selected: returns how many, and a sum without a meaning. What a net's speed is held
+ * against. */
+double mlp_multiply_adds(mlp_dtype dtype, size_t n_repeats, double *sum);
+
 #endif

@@ -12,8 +12,15 @@ import re
 from pathlib import Path
 
 KERNELS = Path(__file__).parents[1] / "src_c" / "kernels"
-SOURCES = ("math_coefficients.h", "simd_math_template.h", "activation_math_template.h")
-WANTED = ("exp", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid")
+SOURCES = (
+    "math_coefficients.h",
+    "simd_math_template.h",
+    "activation_math_template.h",
+    "loss_terms_template.h",
+)
+ACTIVATIONS = ("exp", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid")
+LOSSES = ("mse", "l1", "huber", "log_cosh", "quantile", "bce", "bce_with_logits", "cross_entropy")
+WANTED = (*ACTIVATIONS, *(f"{loss}_term" for loss in (*LOSSES, "poisson")), "log1p")
 
 OPERATORS = {"v_add": "+", "v_sub": "-", "v_mul": "*", "v_div": "/", "v_lt": "<", "v_eq": "=="}
 CALLS = {
@@ -26,6 +33,18 @@ CALLS = {
     "v_round": "round",
     "v_pow2": "pow2",
     "v_ldexp": "ldexp",
+    "v_exponent": "exponent",
+    "v_mantissa": "mantissa",
+}
+# What the templates take from a header of C, or write as an expression.
+MACROS = {
+    "MLP_C(INFINITY)": "NAME_infinity()",
+    "MLP_C(NAN)": "MLP_C(0) * NAME_infinity()",
+    "FLT_MIN, DBL_MIN": "0x1p-126f, 0x1p-1022",
+    "(MLP_EPSILON / 2)": "MLP_PICK(0x1p-24f, 0x1p-53)",
+    "MLP_LOG_FLOOR (-100)": "MLP_LOG_FLOOR MLP_PICK(-100.0f, -100.0)",
+    "MLP_C(2 / MLP_LOG_SPLIT)": "MLP_C(1.3333333333333333)",
+    "MLP_C(MLP_LOG_SPLIT)": "MLP_C(1.5)",
 }
 
 
@@ -62,7 +81,7 @@ def scalar(text):
     elif word in CALLS:
         new = f"NAME_{CALLS[word]}({', '.join(bare(argument) for argument in a)})"
     elif word == "v_set1":
-        new = a[0]
+        new = f"C({a[0]})" if re.fullmatch(r"-?\d+", a[0]) else a[0]
     elif word == "v_zero":
         new = "C(0)"
     elif word == "v_neg":
@@ -110,7 +129,8 @@ def functions(text):
         text,
         flags=re.MULTILINE,
     )
-    text = re.sub(r" */\*.*?\*/\n?", "", text, flags=re.DOTALL).replace("    MLP_UNROLL\n", "")
+    text = re.sub(r"^ */\*.*?\*/\n", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r" */\*.*?\*/", "", text, flags=re.DOTALL).replace("    MLP_UNROLL\n", "")
     found = {}
     pattern = r"MLP_INLINE (mlp_vec|void) MLP_REAL\((\w+)\)\(([^{]*?)\) \{\n(.*?)\n\}"
     for kind, name, parameters, body in re.findall(pattern, text, re.DOTALL):
@@ -134,6 +154,10 @@ def unwrapped(match):
 
 def main():
     text = "".join((KERNELS / name).read_text(encoding="utf-8") for name in SOURCES)
+    for macro, value in MACROS.items():
+        if macro not in text:
+            raise SystemExit(f"no longer in the templates: {macro}")
+        text = text.replace(macro, value)
     found, numbers, polynomials = functions(text), constants(text), tables(text)
     needed, queue = set(), list(WANTED)
     while queue:
@@ -147,7 +171,7 @@ def main():
     kept = {name: code for name, code in found.items() if name in needed}
     used = "".join(kept.values())
     print("# SPDX-License-Identifier: BSD-3-Clause")
-    print('"""Activations in scalar C99: printed by tools/scalar_c.py; do not edit.')
+    print('"""Activations and losses in scalar C99: printed by tools/scalar_c.py; do not edit.')
     print()
     print("`export_c` replaces the words NAME, REAL, C(number) and COUNT(table).")
     print('"""')

@@ -65,6 +65,14 @@ def cache_bytes(int level):
     return mlp_cache_bytes(level)
 
 
+def multiply_adds(str dtype not None, size_t n_repeats):
+    cdef mlp_dtype real = MLP_FLOAT32 if dtype == "float32" else MLP_FLOAT64
+    cdef double total, n
+    with nogil:
+        n = mlp_multiply_adds(real, n_repeats, &total)
+    return n
+
+
 def floating_point_state():
     return mlp_cpu_floating_point_state()
 

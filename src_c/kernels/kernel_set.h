@@ -14,6 +14,7 @@
 #include "input_curvature_template.h"
 #include "loss_template.h"
 #include "loss_curvature_template.h"
+#include "peak_template.h"
 
 const mlp_kernels MLP_REAL(mlp_kernels) = {
     .real_bytes = sizeof(mlp_real),
@@ -46,5 +47,6 @@ const mlp_kernels MLP_REAL(mlp_kernels) = {
     .rmsprop_step = MLP_REAL(rmsprop_step),
     .dropout = MLP_REAL(dropout),
     .sum_of_squares = MLP_REAL(sum_of_squares),
+    .multiply_adds = MLP_REAL(multiply_adds),
     .adjust_gradient = MLP_REAL(adjust_gradient),
 };

@@ -90,6 +90,8 @@ def test_wheel_is_built_from_the_sdist_and_runs_elsewhere(sdist, tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
 
     with zipfile.ZipFile(wheel) as archive:
+        (scripts,) = (name for name in archive.namelist() if name.endswith("/entry_points.txt"))
+        assert b"mlpcore = mlpcore.command_line:main" in archive.read(scripts)
         files = {name for name in archive.namelist() if ".dist-info/" not in name}
         archive.extractall(tmp_path / "site")
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "mlpcore").rglob("*.py*")}
@@ -144,6 +146,15 @@ def test_only_isa_units_use_more_than_the_baseline():
             users.add(function)
     assert users, "the wide kernels are missing"
     assert users <= allowed
+
+
+@needs_elf
+@pytest.mark.skipif(not X86_64, reason="is about the instruction sets of x86-64")
+@pytest.mark.parametrize(("isa", "n_chains"), [("avx2", 12), ("avx512", 28)])
+def test_no_multiply_add_of_the_peak_is_left_out(isa, n_chains):
+    symbol = f"multiply_adds_f32_{isa}"
+    code = output_of("objdump", f"--disassemble={symbol}", "--no-show-raw-insn", EXTENSION)
+    assert code.count("vfmadd") >= n_chains
 
 
 def test_import_warns_of_nothing():

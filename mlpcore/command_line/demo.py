@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``python -m mlpcore demo``: three nets learn real data, and show what they computed."""
+"""Train three nets on real data and show what they computed, beside scikit-learn."""
 
-import sys
+import argparse
 import time
 import warnings
 from collections.abc import Callable
@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 import mlpcore
 
-from .gradient_report import frobenius_norm
-from .history import History
+from ..gradient_report import frobenius_norm
+from ..history import History
 
 Array = NDArray[Any]
 
 BATCH_SIZE = 32
 N_ROUNDS = 3
 PICTURE = "mlpcore-demo.png"
-MISSING = "mlpcore demo needs scikit-learn and matplotlib: pip install scikit-learn matplotlib"
+MISSING = "this needs scikit-learn and matplotlib: pip install scikit-learn matplotlib"
 
 
 class Task(NamedTuple):
@@ -131,16 +131,17 @@ TASKS = (
 )
 
 
-def demo() -> int:
-    """Train the three nets, print what there is to see, save the loss curves.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command understands: nothing."""
 
-    Returns
-    -------
-    int
-        The exit status: 0, or 1 where scikit-learn or matplotlib is missing.
+
+def run(_: argparse.Namespace) -> None:
+    """Train the three nets, print what there is to see, save the loss curves.
 
     Raises
     ------
+    ImportError
+        If scikit-learn or matplotlib is missing.
     RuntimeError
         If a net did not learn.
     """
@@ -148,8 +149,7 @@ def demo() -> int:
         import sklearn.datasets  # noqa: F401
         from matplotlib.figure import Figure
     except ImportError as error:
-        print(f"{MISSING} ({error})", file=sys.stderr)
-        return 1
+        raise ImportError(f"{MISSING} ({error})") from None
     figure = Figure(figsize=(12, 4), layout="constrained")
     lines = []
     for task, ax in zip(TASKS, figure.subplots(1, len(TASKS)), strict=True):
@@ -159,7 +159,6 @@ def demo() -> int:
     figure.savefig(PICTURE)
     print("In short", *lines, sep="\n")
     print(f"The loss curves are in {Path(PICTURE).resolve()}")
-    return 0
 
 
 def name_of(task: Task) -> str:

@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How the columns of a table become the inputs of a net, and its outputs an answer.
+
+A column of numbers is one input, its mean taken off and divided by its standard deviation. A column
+of texts has one input for each category, 1 where the cell is that category and 0 elsewhere. A
+target of numbers is scaled like a column; a target of classes has one output for each.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from .._checks import check_bool, check_choice
+from .._safetensors import strict_json
+from .columns import CategoryColumn, Column, NumberColumn, from_values, to_values, width
+from .table import Table, TableLike, as_table
+
+if TYPE_CHECKING:
+    from .._core import Array
+
+# More of them is a column of names or numbers of things, from which nothing can be learnt.
+MAX_CATEGORIES = 1000
+# From so many rows on, texts that are all different are no categories, unless it is said.
+MIN_ROWS_OF_NAMES = 11
+# So many different whole numbers at most are taken for classes, unless it is said.
+MAX_CLASSES = 10
+
+TASKS = ("auto", "classification", "regression")
+_VERSION = 1
+
+
+class MissingCellError(ValueError):
+    """A cell is missing where none may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """From the columns of a table to inputs and targets; `of` makes one.
+
+    Attributes
+    ----------
+    columns : tuple of NumberColumn or CategoryColumn
+        In the order of the inputs.
+    target : NumberColumn or CategoryColumn
+    fills : bool
+        Whether missing cells are filled in: a number by the mean, which is an input of 0, and a
+        category by zeros. Else they are refused.
+
+    Examples
+    --------
+    >>> table = {"size": [1.0, 3.0], "color": ["red", "blue"], "sold": ["no", "yes"]}
+    >>> encoding = Encoding.of(table, target="sold")
+    >>> encoding.inputs(table)
+    array([[-1.,  0.,  1.],
+           [ 1.,  1.,  0.]], dtype=float32)
+    >>> encoding.targets(table)
+    array([0, 1])
+    """
+
+    columns: tuple[Column, ...]
+    target: Column
+    fills: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        table: TableLike,
+        target: str,
+        *,
+        task: Literal["auto", "classification", "regression"] = "auto",
+        categorical: Collection[str] = (),
+        ignore: Collection[str] = (),
+        fills: bool = False,
+        rows: Array | None = None,
+    ) -> Encoding:
+        """The encoding of a table.
+
+        Parameters
+        ----------
+        table : Table, path, or mapping of str to array_like of shape (N,)
+            All rows: categories and classes are those of all of them.
+        target : str
+            Name of the column that is to be predicted.
+        task : {"auto", "classification", "regression"}, default="auto"
+            ``"auto"``: classification where the target is text, or all its values are whole
+            numbers, at most ten different ones and half as many as there are rows; else regression.
+        categorical : collection of str, default=()
+            Columns that hold categories though they look like numbers.
+        ignore : collection of str, default=()
+            Columns that are no inputs.
+        fills : bool, default=False
+            Whether missing cells are filled in rather than refused.
+        rows : array_like of int, optional
+            Rows that are learnt from, and of which mean and standard deviation are taken.
+
+        Returns
+        -------
+        Encoding
+
+        Raises
+        ------
+        ValueError
+            If there is no such column, a cell does not fit or is missing, or there is nothing to
+            learn: no other column, no rows, a single class, more than 1000 categories, or more than
+            ten texts that are all different and not named as categorical.
+        """
+        table = as_table(table)
+        check_choice(task, "task", TASKS)
+        check_bool(fills, "fills")
+        if table.n_rows == 0:
+            raise ValueError(f"{table.source}: expected rows, got none")
+        for name in (target, *categorical, *ignore):
+            table.cells(name)
+        names = [name for name in table.columns if name != target and name not in ignore]
+        if not names:
+            raise ValueError(f"{table.source}: expected a column besides {target!r}, got none")
+        learnt = np.arange(table.n_rows) if rows is None else np.asarray(rows)
+        task_is_found = task == "auto"
+        if task_is_found:
+            task = "classification" if _are_classes(table, target) else "regression"
+        made_target: Column
+        if task == "classification":
+            made_target = _category(table, target, False)
+            if task_is_found:
+                _check_repetition(table, made_target)
+            if len(made_target.categories) < 2:
+                raise ValueError(
+                    f"{table.source}: expected two classes or more in column {target!r}, got "
+                    f"{made_target.categories[0]!r} alone"
+                )
+        else:
+            made_target = _number(table, target, False, learnt)
+        columns: list[Column] = []
+        for name in names:
+            if name in categorical:
+                columns.append(_category(table, name, fills))
+            elif table.kind(name) == "text":
+                columns.append(_category(table, name, fills))
+                _check_repetition(table, columns[-1])
+            else:
+                columns.append(_number(table, name, fills, learnt))
+        return cls(tuple(columns), made_target, fills)
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether the target has classes."""
+        return isinstance(self.target, CategoryColumn)
+
+    @property
+    def n_inputs(self) -> int:
+        """How many inputs the net has."""
+        return sum(width(column) for column in self.columns)
+
+    @property
+    def n_outputs(self) -> int:
+        """How many outputs the net has."""
+        return width(self.target)
+
+    def inputs(self, table: TableLike) -> Array:
+        """The net's inputs, (N, n_inputs) in float32.
+
+        Parameters
+        ----------
+        table : Table, path, or mapping of str to array_like of shape (N,)
+            Columns that the encoding does not know do not count.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, a cell does not fit, or a category is new; the message names
+            file, line, column and value.
+        """
+        table = as_table(table)
+        missing = [column.name for column in self.columns if column.name not in table.columns]
+        if missing:
+            raise ValueError(
+                f"{table.source}: expected the columns {', '.join(map(repr, missing))} too, which "
+                f"the net was trained with; got {', '.join(map(repr, table.columns))}"
+            )
+        x = np.zeros((table.n_rows, self.n_inputs), np.float32)
+        at = 0
+        for column in self.columns:
+            if isinstance(column, NumberColumn):
+                values = (_numbers(table, column.name, self.fills) - column.mean) / column.scale
+                with np.errstate(over="ignore"):
+                    x[:, at] = np.nan_to_num(values, nan=0.0)
+                if not np.isfinite(x[:, at]).all():
+                    row = int(np.flatnonzero(~np.isfinite(x[:, at]))[0])
+                    raise ValueError(
+                        f"{table.where(row, column.name)}: expected a number that is in float32 "
+                        f"once it is scaled, got {table.numbers(column.name)[row]}"
+                    )
+            else:
+                known = _codes(table, column, self.fills)
+                rows = np.flatnonzero(known >= 0)
+                x[rows, at + known[rows]] = 1.0
+            at += width(column)
+        return x
+
+    def targets(self, table: TableLike) -> Array:
+        """What the net learns: classes (N,) as integers, or scaled numbers (N, 1) in float32.
+
+        Parameters
+        ----------
+        table : Table, path, or mapping of str to array_like of shape (N,)
+            With the column of the target, in which no cell may be missing.
+        """
+        table = as_table(table)
+        if isinstance(self.target, CategoryColumn):
+            return _codes(table, self.target, False)
+        values = (_numbers(table, self.target.name, False) - self.target.mean) / self.target.scale
+        return values.astype(np.float32)[:, None]
+
+    def answers(self, y_hat: Array) -> Array:
+        """What outputs (N, n_outputs) of the net say: a class's name or a number for each row."""
+        if isinstance(self.target, CategoryColumn):
+            classes = self.target.categories
+            return np.array([classes[code] for code in y_hat.argmax(axis=1)], dtype=str)
+        return self.target.mean + self.target.scale * y_hat[:, 0].astype(np.float64)
+
+    def to_json(self) -> str:
+        """The encoding as a JSON text; `from_json` reads it."""
+        content = {
+            "version": _VERSION,
+            "columns": [to_values(column) for column in self.columns],
+            "target": to_values(self.target),
+            "fills": self.fills,
+        }
+        return json.dumps(content, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Encoding:
+        """The encoding that `to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            If it is of a later version, or damaged.
+        """
+        content = strict_json(text, floats=True)
+        if not isinstance(content, dict) or type(content.get("version")) is not int:
+            raise ValueError("the table's encoding: expected a version")
+        if content["version"] != _VERSION:
+            raise ValueError(
+                f"the table's encoding is of version {content['version']}, and this mlpcore reads "
+                f"version {_VERSION}: install a newer mlpcore"
+            )
+        columns, fills = content.get("columns"), content.get("fills")
+        if not isinstance(columns, list) or not columns or not isinstance(fills, bool):
+            raise ValueError("the table's encoding: expected columns and fills")
+        made = tuple(from_values(values) for values in columns)
+        return cls(made, from_values(content.get("target")), fills)
+
+
+# ---- from a table -------------------------------------------------------------------------------
+
+
+def _are_classes(table: Table, target: str) -> bool:
+    if table.kind(target) == "text":
+        return True
+    different = np.unique(table.numbers(target))
+    few = len(different) <= min(MAX_CLASSES, table.n_rows // 2)
+    return few and bool((different == np.floor(different)).all())
+
+
+def _number(table: Table, name: str, fills: bool, rows: Array) -> NumberColumn:
+    values = _numbers(table, name, fills)[rows]
+    known = values[~np.isnan(values)]
+    if len(known) == 0:
+        raise ValueError(f"{table.source}: column {name!r}: every cell is missing: leave it out")
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = float(known.mean()), float(known.std())
+    if not math.isfinite(mean) or not math.isfinite(scale):
+        raise ValueError(
+            f"{table.source}: column {name!r}: expected numbers whose spread is a number too, got "
+            f"some up to {np.abs(known).max():g}"
+        )
+    # A constant column may have a deviation of its rounding error.
+    return NumberColumn(name, mean, scale if scale > 1e-12 * abs(mean) else 1.0)
+
+
+def _category(table: Table, name: str, fills: bool) -> CategoryColumn:
+    texts = table.texts(name)
+    _check_missing(table, name, (text == "" for text in texts), fills)
+    categories = sorted({*texts} - {""}, key=_order)
+    if not categories:
+        raise ValueError(f"{table.source}: column {name!r}: every cell is missing: leave it out")
+    if len(categories) > MAX_CATEGORIES:
+        raise ValueError(
+            f"{table.source}: column {name!r}: expected at most {MAX_CATEGORIES} different texts, "
+            f"got {len(categories)}, such as {categories[0]!r:.50}: leave it out"
+        )
+    return CategoryColumn(name, tuple(categories))
+
+
+def _check_repetition(table: Table, column: Column) -> None:
+    """Refuse names, dates and the like, which would be learnt by heart."""
+    n_different = width(column)
+    n_known = sum(text != "" for text in table.texts(column.name))
+    if n_different == n_known >= MIN_ROWS_OF_NAMES:
+        raise ValueError(
+            f"{table.source}: column {column.name!r}: expected categories some of which come "
+            f"twice, got {n_different} different texts in {n_known} rows: leave it out, or name it "
+            "as categorical"
+        )
+
+
+def _order(text: str) -> tuple[bool, float, str]:
+    try:
+        return False, float(text), text
+    except ValueError:
+        return True, 0.0, text
+
+
+def _numbers(table: Table, name: str, fills: bool) -> Array:
+    values = table.numbers(name)
+    _check_missing(table, name, np.isnan(values), fills)
+    return values
+
+
+def _codes(table: Table, column: CategoryColumn, fills: bool) -> Array:
+    """Number of each row's category; -1 where it is missing."""
+    texts = table.texts(column.name)
+    _check_missing(table, column.name, (text == "" for text in texts), fills)
+    numbers = {category: i for i, category in enumerate(column.categories)} | {"": -1}
+    codes = np.empty(len(texts), np.int64)
+    for row, text in enumerate(texts):
+        code = numbers.get(text)
+        if code is None:
+            shown = ", ".join(map(repr, column.categories[:5]))
+            more = ", ..." if len(column.categories) > 5 else ""
+            raise ValueError(
+                f"{table.where(row, column.name)}: expected one of {shown}{more}, which the net "
+                f"was trained with, got {text!r:.50}"
+            )
+        codes[row] = code
+    return codes
+
+
+def _check_missing(table: Table, name: str, missing: Iterable[Any], fills: bool) -> None:
+    if fills:
+        return
+    for row, is_missing in enumerate(missing):
+        if is_missing:
+            raise MissingCellError(f"{table.where(row, name)}: expected a value, got a missing one")

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A net together with the encoding of the table that it was trained with, in one file."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from .. import _safetensors, files
+from .._checks import received
+from .._validation import as_network
+from .encoding import Encoding
+from .table import TableLike
+
+if TYPE_CHECKING:
+    from .._core import Array
+    from ..mlp import MLP
+
+
+class TableModel:
+    """A net and the encoding of its inputs and outputs.
+
+    Parameters
+    ----------
+    net : MLP
+        Of a classification the last activation is softmax.
+    encoding : Encoding
+        With as many inputs and outputs as the net has.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the two do not fit together.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> table = {"size": [1.0, 3.0], "sold": ["no", "yes"]}
+    >>> encoding = Encoding.of(table, target="sold")
+    >>> model = TableModel(mlpcore.MLP([1, 2], ["softmax"], seed=0), encoding)
+    >>> model.probabilities({"size": [2.0, 2.5, 4.0]}).shape
+    (3, 2)
+    """
+
+    def __init__(self, net: MLP, encoding: Encoding) -> None:
+        as_network(net)
+        if not isinstance(encoding, Encoding):
+            raise TypeError(f"encoding: expected an Encoding, got {received(encoding)}")
+        expected = (encoding.n_inputs, encoding.n_outputs)
+        if (net.sizes[0], net.sizes[-1]) != expected:
+            raise ValueError(
+                f"net: expected {expected[0]} inputs and {expected[1]} outputs as the encoding has "
+                f"them, got {net.sizes[0]} and {net.sizes[-1]}"
+            )
+        if encoding.is_classification and net.activations[-1] != "softmax":
+            raise ValueError(
+                f"net: expected softmax after the last layer, got {net.activations[-1]!r}"
+            )
+        self.net = net
+        self.encoding = encoding
+
+    def predict(self, table: TableLike) -> Array:
+        """The likeliest class, or the number, for each row.
+
+        Parameters
+        ----------
+        table : Table, path, or mapping of str to array_like of shape (N,)
+            With the columns of the training; others, such as the target, do not count.
+
+        Returns
+        -------
+        numpy.ndarray of shape (N,)
+            Classes as texts; numbers in float64, in the target's unit.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, a cell does not fit, or a category is new.
+        """
+        return self.encoding.answers(self.net(self.encoding.inputs(table)))
+
+    def probabilities(self, table: TableLike) -> Array:
+        """The probability of each class, (N, n_classes), in the order of the encoding's.
+
+        Raises
+        ------
+        ValueError
+            As `predict`, and if the target has no classes.
+        """
+        if not self.encoding.is_classification:
+            raise ValueError(
+                f"probabilities: expected classes, got numbers for {self.encoding.target.name!r}"
+            )
+        return self.net(self.encoding.inputs(table))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write both into a file that `mlpcore.load` takes too, as the net alone.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; what was at `path` is then still there.
+        """
+        metadata, arrays = files.pack(self.net)
+        text = self.encoding.to_json()
+        metadata |= {"table": text, "table_checksum": files.text_checksum(text)}
+        _safetensors.write(path, arrays, metadata)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> TableModel:
+        """Read a file that `save` has written. Nothing in it is executed.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it is damaged, was written by a newer version, or has no table's encoding.
+        """
+        metadata, arrays = _safetensors.read(path)
+        source = os.fspath(path)
+        net = files.unpack(metadata, arrays, source)
+        if "table" not in metadata:
+            raise ValueError(
+                f"{source}: expected a net with the encoding of a table, got a net alone; "
+                "mlpcore.load reads it"
+            )
+        try:
+            return cls(net, Encoding.from_json(metadata["table"]))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{source}: {error}") from None
