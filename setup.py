@@ -16,6 +16,8 @@ from setuptools.command.build_ext import build_ext
 from setuptools.modified import newer_group
 
 SANITIZE = os.environ.get("MLPCORE_SANITIZE") == "1"
+# One wheel for all Python versions, but for those without the GIL: they have no stable ABI yet.
+STABLE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")
 # setuptools would take a new folder for each editable build; what cannot be mixed stays apart here.
 OBJECTS = f"build/{sysconfig.get_config_var('EXT_SUFFIX').split('.')[1]}{'-sanitize' * SANITIZE}"
 
@@ -25,6 +27,13 @@ class BuildChangedInParallel(build_ext):
 
     def build_extension(self, ext):
         self.build_temp = OBJECTS
+        # The folders that this interpreter was linked from are of no use elsewhere.
+        if self.compiler.compiler_type == "unix":
+            self.compiler.linker_so = [
+                word
+                for word in self.compiler.linker_so
+                if not word.startswith(("-L", "-Wl,-rpath", "-Wl,-R"))
+            ]
         compile_all = self.compiler.compile
 
         def compile_changed(sources, output_dir, depends, **options):
@@ -58,16 +67,21 @@ else:
         compile_args += ["-O3", "-g0"]
 
 headers = sorted(glob("src_c/**/*.h", recursive=True))
-binding = ["mlpcore/_mlpcore_h.pxd", *sorted(glob("mlpcore/binding/*.pxi"))]
+binding = ["mlpcore/_mlpcore_h.pxd", *sorted(glob("mlpcore/binding/*"))]
+macros = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")]
+if STABLE_ABI:
+    macros += [("Py_LIMITED_API", "0x030B0000")]
 setup(
     cmdclass={"build_ext": BuildChangedInParallel},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE_ABI else {},
     ext_modules=[
         Extension(
             "mlpcore._core",
             sources=["mlpcore/_core.pyx", *sorted(glob("src_c/**/*.c", recursive=True))],
             depends=[*binding, *headers, "setup.py"],
             include_dirs=["src_c", numpy.get_include()],
-            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+            define_macros=macros,
+            py_limited_api=STABLE_ABI,
             extra_compile_args=compile_args,
             extra_link_args=link_args,
             libraries=libraries,
