@@ -66,8 +66,8 @@ static inline PyObject *mlp_object_vectorcall_method(PyObject *name, PyObject *c
                                                      size_t n_and_flag, PyObject *names) {
     PyObject *method = PyObject_GetAttr(arguments[0], name);
     if (method == NULL) return NULL;
-    PyObject *result = mlp_object_vectorcall(
-        method, arguments + 1, (size_t)(PyVectorcall_NARGS(n_and_flag) - 1), names);
+    PyObject *result = mlp_object_vectorcall(method, arguments + 1,
+                                             (size_t)(PyVectorcall_NARGS(n_and_flag) - 1), names);
     Py_DECREF(method);
     return result;
 }
