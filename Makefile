@@ -7,9 +7,9 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest -q
 
 SOURCES := setup.py pyproject.toml \
-           $(wildcard mlpcore/*.pyx mlpcore/*.pxd mlpcore/binding/*.pxi) \
+           $(wildcard mlpcore/*.pyx mlpcore/*.pxd mlpcore/binding/*) \
            $(wildcard src_c/*.[ch] src_c/kernels/*.[ch])
-C_FILES  = $(shell find benchmarks src_c tests tools -name '*.[ch]')
+C_FILES  = $(shell find benchmarks mlpcore/binding src_c tests tools -name '*.[ch]')
 
 .PHONY: help demo test soak lint bench sanitize ulp fuzz wheel clean
 .DELETE_ON_ERROR:
@@ -78,10 +78,24 @@ fuzz: $(VENV)/fuzz.stamp $(VENV)/mlpcore.stamp ## throw broken files at the read
 	$(BIN)/python tests/files/fuzz_safetensors.py -max_len=4096 -timeout=1 -rss_limit_mb=512 \
 	    -max_total_time=600 build/corpus
 
-wheel: $(VENV)/test.stamp $(VENV)/mlpcore.stamp ## build and check dist/*.tar.gz, and from it dist/*.whl
-	rm -rf dist
-	$(BIN)/python -m build
-	$(PYTEST) -m "not timing" tests/packaging
+# The date of the last commit, where there is one: the same commit gives the same bytes. The checks
+# of the configuration are those that its own tools have; the wheels of other systems are built by
+# .github/workflows/wheels.yml.
+wheel: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+wheel: $(VENV)/test.stamp $(VENV)/wheel.stamp $(VENV)/mlpcore.stamp ## build and check dist/*.tar.gz, and from it dist/*.whl
+	rm -rf dist build/raw
+	umask 022; $(BIN)/python -m build --outdir build/raw
+	umask 022; PATH="$(abspath $(BIN)):$$PATH" auditwheel repair --strip --wheel-dir dist build/raw/*.whl
+	cp build/raw/*.tar.gz dist
+	$(BIN)/auditwheel show dist/*.whl
+	$(BIN)/abi3audit --strict dist/*.whl
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/validate-pyproject pyproject.toml
+	for platform in linux macos windows; do \
+	    $(BIN)/python -m cibuildwheel --print-build-identifiers --platform $$platform . || exit 1; \
+	done
+	$(PYTEST) -m "soak or not timing" tests/packaging
+	wc -c dist/*
 
 clean: ## remove everything that was made
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -2,22 +2,57 @@
 """One extension from all C sources; everything else is in pyproject.toml.
 
 ``MLPCORE_SANITIZE=1`` builds it with AddressSanitizer and UndefinedBehaviorSanitizer.
+``SOURCE_DATE_EPOCH`` is the time of all that is packed: the archives then have the same bytes
+wherever and whenever they are built.
 """
 
+import gzip
 import os
 import sys
 import sysconfig
+import tarfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 
 import numpy
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 from setuptools.modified import newer_group
 
 SANITIZE = os.environ.get("MLPCORE_SANITIZE") == "1"
+# One wheel for all Python versions, but for those without the GIL: they have no stable ABI yet.
+STABLE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")
 # setuptools would take a new folder for each editable build; what cannot be mixed stays apart here.
 OBJECTS = f"build/{sysconfig.get_config_var('EXT_SUFFIX').split('.')[1]}{'-sanitize' * SANITIZE}"
+
+
+# Who may read a file is packed with it.
+os.umask(0o022)
+
+
+class ReproducibleSdist(sdist):
+    """Nothing of the machine is packed: no owner, no time of a checkout, no order of a folder."""
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, **_unused):
+        epoch = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+
+        def impersonal(member):
+            member.uid = member.gid = 0
+            member.uname = member.gname = ""
+            member.mtime = epoch
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            return member
+
+        path = f"{base_name}.tar.gz"
+        with (
+            open(path, "wb") as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=epoch) as stream,
+            tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        ):
+            archive.add(base_dir, filter=impersonal)
+        return path
 
 
 class BuildChangedInParallel(build_ext):
@@ -25,6 +60,13 @@ class BuildChangedInParallel(build_ext):
 
     def build_extension(self, ext):
         self.build_temp = OBJECTS
+        # The folders that this interpreter was linked from are of no use elsewhere.
+        if self.compiler.compiler_type == "unix":
+            self.compiler.linker_so = [
+                word
+                for word in self.compiler.linker_so
+                if not word.startswith(("-L", "-Wl,-rpath", "-Wl,-R"))
+            ]
         compile_all = self.compiler.compile
 
         def compile_changed(sources, output_dir, depends, **options):
@@ -42,7 +84,7 @@ class BuildChangedInParallel(build_ext):
 
 
 if sys.platform == "win32":
-    compile_args, link_args, libraries = ["/O2", "/std:c11"], [], []
+    compile_args, link_args, libraries = ["/O2", "/std:c11", "/experimental:c11atomics"], [], []
 else:
     # No value-changing optimisation: -ffast-math would alter results, and with gcc < 13 even switch
     # on flush-to-zero for the whole process. Code for one instruction set is chosen in the sources.
@@ -58,16 +100,21 @@ else:
         compile_args += ["-O3", "-g0"]
 
 headers = sorted(glob("src_c/**/*.h", recursive=True))
-binding = ["mlpcore/_mlpcore_h.pxd", *sorted(glob("mlpcore/binding/*.pxi"))]
+binding = ["mlpcore/_mlpcore_h.pxd", *sorted(glob("mlpcore/binding/*"))]
+macros = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")]
+if STABLE_ABI:
+    macros += [("Py_LIMITED_API", "0x030B0000")]
 setup(
-    cmdclass={"build_ext": BuildChangedInParallel},
+    cmdclass={"build_ext": BuildChangedInParallel, "sdist": ReproducibleSdist},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE_ABI else {},
     ext_modules=[
         Extension(
             "mlpcore._core",
             sources=["mlpcore/_core.pyx", *sorted(glob("src_c/**/*.c", recursive=True))],
             depends=[*binding, *headers, "setup.py"],
             include_dirs=["src_c", numpy.get_include()],
-            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+            define_macros=macros,
+            py_limited_api=STABLE_ABI,
             extra_compile_args=compile_args,
             extra_link_args=link_args,
             libraries=libraries,

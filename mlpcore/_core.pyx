@@ -9,6 +9,9 @@ One module of several files, since they call each other in C; each is the room o
 
 cimport numpy as cnp
 
+cdef extern from "binding/fast_call.h":
+    pass
+
 from mlpcore._mlpcore_h cimport *
 
 cnp.import_array()

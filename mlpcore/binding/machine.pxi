@@ -106,5 +106,9 @@ def _read_environment():
     return n
 
 
+def _shut_down():
+    mlp_parallel_shutdown()
+
+
 default_threads = _read_environment()
-atexit.register(lambda: mlp_parallel_shutdown())
+atexit.register(_shut_down)

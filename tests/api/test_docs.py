@@ -101,7 +101,9 @@ def test_sources_that_a_page_names_exist(path):
 
 
 def test_the_map_of_the_house_has_every_module():
-    named = re.findall(r"[\w/]+\.(?:pyx?|pxi)\b", (ROOT / "README.md").read_text(encoding="utf-8"))
+    named = re.findall(
+        r"[\w/]+\.(?:pyx?|pxi|h)\b", (ROOT / "README.md").read_text(encoding="utf-8")
+    )
     modules = {file.name for file in (ROOT / "mlpcore").glob("*.py*")} - {"__init__.py", "py.typed"}
     for room in ("binding", "command_line", "tabular"):
         modules |= {file.name for file in (ROOT / "mlpcore" / room).glob("*.p*")} - {"__init__.py"}

@@ -5,8 +5,10 @@ import os
 import platform
 import re
 import shutil
+import statistics
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tomllib
 import zipfile
@@ -47,13 +49,18 @@ def tracked_files():
     return set(output_of("git", "ls-files", cwd=ROOT).splitlines())
 
 
+def copy_of_the_sources(where):
+    """The checkout without what was made in it, so that it stays as it is."""
+    made = (".git", ".venv", "build", "dist", "*.egg-info", ".*_cache", "__pycache__")
+    made += ("_core.c", "*.so", "*.pyd")
+    shutil.copytree(ROOT, where, ignore=shutil.ignore_patterns(*made))
+    return where
+
+
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory):
-    """The source distribution, built from a copy so that the checkout stays as it is."""
     folder = tmp_path_factory.mktemp("sdist")
-    checkout = folder / "checkout"
-    made = (".git", ".venv", "build", "dist", "*.egg-info", ".*_cache", "__pycache__")
-    shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(*made))
+    checkout = copy_of_the_sources(folder / "checkout")
     build = (sys.executable, "-m", "build", "--no-isolation")
     output_of(*build, "--sdist", "--outdir", folder, checkout)
     (archive,) = folder.glob("*.tar.gz")
@@ -82,12 +89,15 @@ def test_wheel_is_built_from_the_sdist_and_runs_elsewhere(sdist, tmp_path):
     output_of("tar", "-xf", sdist, "-C", tmp_path)
     (sources,) = (path for path in tmp_path.iterdir() if path.is_dir())
     # Objects of the same sources are used again: they decide nothing about what is in the wheel.
-    objects = Path("build", EXTENSION.name.split(".")[1])
+    objects = Path("build", sysconfig.get_config_var("EXT_SUFFIX").split(".")[1])
     if (ROOT / objects).exists():
         shutil.copytree(ROOT / objects, sources / objects)
     build = (sys.executable, "-m", "build", "--no-isolation")
     output_of(*build, "--wheel", "--outdir", tmp_path, sources)
     (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.stat().st_size < 1_000_000
+    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        assert wheel.name.split("-")[2:4] == ["cp311", "abi3"]
 
     with zipfile.ZipFile(wheel) as archive:
         (scripts,) = (name for name in archive.namelist() if name.endswith("/entry_points.txt"))
@@ -177,9 +187,17 @@ def test_import_starts_no_thread():
 
 
 @pytest.mark.timing
-def test_import_takes_little_longer_than_that_of_numpy():
-    code = (
-        "import numpy, time; start = time.perf_counter(); import mlpcore; "
-        "print(time.perf_counter() - start)"
-    )
-    assert min(float(in_new_process(code)) for _ in range(5)) < 0.1
+def test_import_takes_little_longer_than_that_of_numpy(tmp_path):
+    def milliseconds(module):
+        code = (
+            "import numpy, time; start = time.perf_counter(); "
+            f"import {module}; print((time.perf_counter() - start) * 1e3)"
+        )
+        # Compiled to bytecode, as by an installer.
+        cache = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+        return float(output_of(sys.executable, "-c", code, **cache))
+
+    milliseconds("mlpcore")
+    # In turns with an import of nothing new, which says what the machine is like at the moment.
+    pairs = [(milliseconds("mlpcore"), milliseconds("numpy")) for _ in range(15)]
+    assert statistics.median(ours - nothing for ours, nothing in pairs) < 10
