@@ -48,8 +48,7 @@ class Block(NamedTuple):
     def rows(self, part: slice) -> Batch:
         """The rows of a part of the order."""
         chosen: Any = part if self.order is None else self.order[part]
-        x, target, weight = self.batch
-        return Batch(x[chosen], target[chosen], None if weight is None else weight[chosen])
+        return self.batch.rows(chosen)
 
 
 class Source(Protocol):

@@ -20,6 +20,7 @@ from .derivatives import (
     jvp,
     laplacian,
     per_sample_gradients,
+    sobolev_value_and_grad,
     vjp,
 )
 from .dropout import dropout_mask
@@ -77,6 +78,7 @@ __all__ = [
     "per_sample_gradients",
     "rmsprop_step",
     "sgd_step",
+    "sobolev_value_and_grad",
     "softmax_jacobian",
     "trace",
     "value_and_grad",
