@@ -59,7 +59,7 @@ class HeldOut:
             return value_and_gradients(self.net, self.rows, loss, None, None, n_threads)
         total, n_rows = 0.0, 0
         for piece in self.pieces:
-            batch = Batch(self.rows.x[piece], self.rows.target[piece], None)
+            batch = self.rows.rows(piece)
             value = value_and_gradients(self.net, batch, loss, None, None, n_threads)
             n_rows += len(batch.x)
             if loss.reduction == "sum":
@@ -98,11 +98,11 @@ def as_held_out(
     loss: Loss | CallableLoss,
     validation: Any,
     held_out: Array | None,
-    x: Any,
-    y: Any,
+    data: tuple[Any, Any, Any],
     metrics: dict[str, Metric],
+    dy_dx_weight: float,
 ) -> HeldOut | None:
-    """Return the validation rows of `fit`: the `held_out` ones of x and y, or a pair of arrays."""
+    """Return the validation rows of `fit`: the `held_out` ones of (x, y, dy_dx), or arrays."""
     if validation is None:
         if metrics:
             raise ValueError(
@@ -110,15 +110,22 @@ def as_held_out(
             )
         return None
     if held_out is not None:
-        rows, targets = _as_rows(x, "x")[held_out], _as_rows(y, "y")[held_out]
+        given = [
+            None if array is None else _as_rows(array, name)[held_out]
+            for array, name in zip(data, ("x", "y", "dy_dx"), strict=True)
+        ]
     elif not isinstance(validation, tuple | list):
         raise TypeError(f"validation: expected a tuple (x, y), got {received(validation)}")
-    elif len(validation) != 2:
-        raise ValueError(f"validation: expected a tuple (x, y), got {len(validation)} entries")
+    elif len(validation) not in (2, 3):
+        raise ValueError(
+            f"validation: expected a tuple (x, y) or (x, y, dy_dx), got {len(validation)} entries"
+        )
     else:
-        rows, targets = validation
+        given = [*validation, None][:3]
+    x, y, dy_dx = given
     try:
-        return HeldOut(net, loss, checked_rows(net, loss, rows, targets, None), metrics)
+        rows = checked_rows(net, loss, x, y, None, dy_dx, dy_dx_weight)
+        return HeldOut(net, loss, rows, metrics)
     except (ValueError, TypeError) as error:
         raise type(error)(f"validation: {error}") from error
 

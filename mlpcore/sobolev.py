@@ -53,7 +53,8 @@ def as_dy_dx(net: MLP, dy_dx: Any, n_samples: int, single: bool = False) -> Arra
     return converted(array.reshape(n_samples, n_outputs, n_inputs), net.dtype, "dy_dx")
 
 
-def check_no_dropout(dropout: Sequence[float], dy_dx: Any) -> None:
+def check_no_dropout(dropout: Sequence[float], jacobian: JacobianTarget | None) -> None:
     """Raise ValueError for derivatives of a net that leaves out units, which are not the net's."""
-    if dy_dx is not None and any(dropout):
-        raise ValueError(f"dy_dx: expected None with dropout={dropout}, got {received(dy_dx)}")
+    if jacobian is not None and any(dropout):
+        shape = received(jacobian.dy_dx)
+        raise ValueError(f"dy_dx: expected None with dropout={dropout}, got {shape}")

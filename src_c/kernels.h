@@ -88,7 +88,8 @@ typedef struct mlp_kernels {
     /* dz = da * d, elementwise over n reals; dz may be da. */
     void (*multiply)(size_t n, const void *da, const void *d, void *dz);
 
-    /* dz = p (da - <da, p>) row by row; dz may be da. */
+    /* dz = p (da - <da, p>) row by row, both da as differences from that of the largest p; dz may be
+     * da. */
     void (*softmax_backward)(size_t n_rows, size_t n_columns, const void *p, const void *da,
                              void *dz);
 
