@@ -118,6 +118,7 @@ def test_peers_agree_with_the_reference(benchmark, case, name, loss):
     verify.verify(net, jobs, verify.Expected(changed))
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("name", ["torch", "jax", "onnxruntime"])
 def test_large_peers_agree_with_the_reference(benchmark, case, name):
     peers, verify = benchmark("peers"), benchmark("verify")
