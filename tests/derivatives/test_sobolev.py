@@ -149,7 +149,8 @@ def test_the_value_alone_is_that_of_the_gradient(dtype):
     assert alone == pytest.approx(losses.MSE()(net(x), y) + distance, rel=LOSS[dtype])
 
 
-@pytest.mark.parametrize("sizes", [(17, 256, 256, 6), (3, 256, 128, 10)])
+# Reverse mode; forward mode, and with so many inputs that threads share the first weight.
+@pytest.mark.parametrize("sizes", [(17, 256, 256, 6), (3, 256, 128, 10), (40, 64, 64, 48)])
 def test_bits_do_not_depend_on_threads(sizes, dtype):
     net = mlpcore.MLP(sizes, ["gelu", "relu", "softmax"], dtype=dtype, seed=0)
     x = rows(net, 700)
