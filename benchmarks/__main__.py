@@ -59,7 +59,7 @@ def limit_threads(n_threads: int) -> None:
 
 def results(bench: Bench, full: bool, only: str) -> Iterator[Result]:
     """All that is asked for, case by case."""
-    from .cases import ACTIVATION_CASES, CASES, ODD_CASES, SHORT_CASES
+    from .cases import ACTIVATION_CASES, CASES, DERIVATIVE_CASES, ODD_CASES, SHORT_CASES
     from .work import JOBS
 
     def chosen(cases: list[Case]) -> list[Case]:
@@ -68,6 +68,9 @@ def results(bench: Bench, full: bool, only: str) -> Iterator[Result]:
     short_jobs = ("forward", "call", "value_and_grad", "sgd_step", "adam_epoch")
     for case in chosen(CASES if full else SHORT_CASES):
         yield from bench.compare(case, JOBS if full else short_jobs)
+    jobs = dict(DERIVATIVE_CASES)
+    for case in chosen(list(jobs)):
+        yield from bench.derivatives(case, jobs[case])
     for case in chosen(ACTIVATION_CASES if full else ACTIVATION_CASES[:1]):
         yield from bench.activations(case, ("forward", "sgd_step"))
     for case in chosen(ODD_CASES):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from .cases import Case, neighbour
-from .measure import FORWARD, NEIGHBOUR, ONE_THREAD, RELU, SGD_STEP, Result, level_of
+from .measure import FORWARD, GRADIENT, NEIGHBOUR, ONE_THREAD, RELU, SGD_STEP, Result, level_of
 from .work import flops, parameter_bytes
 
 MICROSECOND = 1e-6
@@ -33,6 +33,11 @@ STEP_OF_EPOCH = 0.1 * MICROSECOND
 ROW_BANDWIDTH = 0.85
 ACTIVATION_COSTS = {"sigmoid": 1.05, "tanh": 1.05}
 ODD_SHARE = 0.90
+# Of the fastest peer's time, of one row and of more; seconds of a value with its Jacobian, in the
+# smallest net of one row; and the time of a gradient.
+ROW_DERIVATIVES, DERIVATIVES = 5.0, 1.0
+VALUE_AND_JACOBIAN = 3.0 * MICROSECOND
+HVP = 4.0
 
 
 class Finding(NamedTuple):
@@ -79,6 +84,8 @@ def findings(results: Iterable[Result]) -> Iterator[Finding]:
             yield _activation(result)
         elif result.question == "odd":
             yield _odd(result)
+        elif result.question == "derivatives":
+            yield from _derivative(result)
         else:
             yield from {"large": _large, "small": _small, "tiny": _tiny, "row": _row}[
                 result.case.size_class
@@ -142,6 +149,21 @@ def _odd(result: Result) -> Finding:
     share = result.share / (flops(other, result.job) / seconds / result.limits["flops"])
     what = f"of the share of {other.net}, batch {other.batch_size}"
     return Finding(result, "odd", what, share, ODD_SHARE, True, "%")
+
+
+def _derivative(result: Result) -> Iterator[Finding]:
+    is_row = result.case.size_class == "row"
+    if result.ratios:
+        bar = ROW_DERIVATIVES if is_row else DERIVATIVES
+        name = min(result.ratios, key=result.ratios.__getitem__)
+        what = f"the time of the fastest peer, {name}"
+        yield Finding(result, "derivatives", what, result.ratios[name], bar, True, "×")
+    if result.job == "value_and_jacobian" and is_row and max(result.case.sizes) <= 64:
+        what = "value and Jacobian in one call"
+        yield Finding(result, "derivatives", what, result.seconds, VALUE_AND_JACOBIAN, False, "µs")
+    if result.job == "hvp":
+        cost = result.seconds / result.timings[GRADIENT].median
+        yield Finding(result, "derivatives", "the time of a gradient", cost, HVP, False, "×")
 
 
 def _threads(result: Result) -> Iterator[Finding]:

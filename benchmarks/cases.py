@@ -51,6 +51,7 @@ class Case(NamedTuple):
         return x, rng.standard_normal(shape, dtype=np.float32)
 
 
+JACOBIANS = ("jacobian", "value_and_jacobian")
 DIGITS = ((64, 128, 10), "relu", "identity", "cross_entropy")
 DLRM = ((512, 1024, 1024, 1024, 256, 1), "relu", "sigmoid", "bce")
 MNIST = ((784, 256, 128, 10), "relu", "identity", "cross_entropy")
@@ -80,6 +81,15 @@ CASES = [
     Case("dlrm", "large", *DLRM, 512),
     Case("dlrm", "large", *DLRM, 2048),
     Case("big", "large", (1024, 2048, 2048, 1024), "relu", "identity", "mse", 1024),
+]
+
+# Derivatives beyond the gradient: a policy's or a model's Jacobian in a loop of control and in a
+# batch, second derivatives and norms where a net is learnt. One row has to be quick as a call.
+DERIVATIVE_CASES = [
+    (Case("derivatives", "row", (4, 64, 64, 2), "tanh", "identity", "mse", 1), JACOBIANS),
+    (Case("derivatives", "row", *RL, 1), JACOBIANS),
+    (Case("derivatives", "small", *RL, 256), JACOBIANS),
+    (Case("derivatives", "large", *MNIST, 128), ("hvp", "gradient_norms")),
 ]
 
 # The short form: of each class, what is over soonest.

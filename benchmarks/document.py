@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/benchmarks.md")
 BLOCK = re.compile(r"(<!-- measured: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 NOTHING = "Not part of these runs."
-FIGURES = ("large", "small", "tiny", "row", "activations", "odd", "threads")
+FIGURES = ("large", "small", "tiny", "row", "derivatives", "activations", "odd", "threads")
 README_JOBS = ("forward", "value_and_grad", "sgd_step", "adam_step")
 
 
@@ -70,7 +70,7 @@ class Document:
         for run in self._compared():
             yield f"### {threads_word(run.n_threads)}"
             yield ""
-            results = [result for result in run.results if result.question == "peers"]
+            results = [r for r in run.results if r.question in ("peers", "derivatives")]
             yield from markdown(peers_table(results, run.facts["names"]))
             yield ""
 

@@ -13,12 +13,13 @@ from .peers import load
 from .peers.base import Peer, is_epoch
 from .timing import Budget, Clock, Entry, Timing
 from .verify import TIMED_LEARNING_RATE, Expected, verify
-from .work import JOBS, flops, n_epoch_steps, n_parameters, parameter_bytes
+from .work import DERIVATIVES, JOBS, flops, n_epoch_steps, n_parameters, parameter_bytes
 
 # Beside mlpcore and its peers, a measurement has mlpcore doing something to compare with.
 ONE_THREAD = "mlpcore, 1 thread"
 FORWARD = "mlpcore, forward"
 SGD_STEP = "mlpcore, SGD step"
+GRADIENT = "mlpcore, gradient"
 # An activation's or a size's own comparisons.
 RELU = "mlpcore, relu"
 NEIGHBOUR = "mlpcore, sizes rounded up"
@@ -29,7 +30,7 @@ class Result(NamedTuple):
 
     `limits` has the machine's, measured in the same rounds: ``flops`` per second; ``read`` and
     the name of a level, bytes per second; ``update``, seconds. `question` is ``peers``,
-    ``activations`` or ``odd``.
+    ``derivatives``, ``activations`` or ``odd``.
     """
 
     question: str
@@ -90,6 +91,20 @@ class Bench:
             if self.machine.n_threads > 1:
                 entries[ONE_THREAD] = self._entry(self._mlpcore(case, 1), job, expected)
             yield self._result("peers", case, job, entries, self._limits(case, job))
+
+    def derivatives(self, case: Case, jobs: Iterable[str] = DERIVATIVES) -> Iterator[Result]:
+        """mlpcore beside the peers that can be asked for derivatives; a Hessian's by a gradient."""
+        jobs = tuple(jobs)
+        expected = Expected(case)
+        able = {name: peer for name, peer in self.peers.items() if peer.derivative_jobs}
+        nets = {name: peer(case, self.machine.n_threads) for name, peer in able.items()}
+        for net in nets.values():
+            verify(net, jobs, expected)
+        for job in jobs:
+            entries = {name: self._entry(net, job, expected) for name, net in nets.items()}
+            if job == "hvp":
+                entries[GRADIENT] = self._entry(self._mlpcore(case), "value_and_grad", expected)
+            yield self._result("derivatives", case, job, entries, {})
 
     def activations(self, case: Case, jobs: Iterable[str]) -> Iterator[Result]:
         """Hidden activations beside ReLU, in nets that are otherwise the same."""

@@ -12,7 +12,7 @@ import mlpcore
 from mlpcore import reference
 
 from .cases import Array, Case
-from .peers.base import BETA1, BETA2, EPSILON, Peer, is_epoch
+from .peers.base import BETA1, BETA2, EPSILON, Peer, direction, is_epoch
 
 # float32 against the float64 reference, norm against norm. A ReLU whose rounding error takes it
 # across 0 changes the gradient by about 1 / sqrt(units). An update is a small difference of large
@@ -64,6 +64,14 @@ class Expected:
             return reference.forward(layers, self.x)
         if job == "value_and_grad":
             return reference.value_and_grad(layers, self.x, self.y, self.case.loss)
+        if job in ("jacobian", "value_and_jacobian"):
+            return reference.jacobian(layers, self.x)
+        if job == "hvp":
+            vector = direction(self.case)
+            return reference.hvp(layers, self.x, self.y, self.case.loss, vector)
+        if job == "gradient_norms":
+            rows = reference.per_sample_gradients(layers, self.x, self.y, self.case.loss)
+            return np.linalg.norm(rows, axis=1)
         rule = job.partition("_")[0]
         x, y = self.batch(job)
         parameters: NDArray[Any] = self.parameters
@@ -100,7 +108,7 @@ def verify(peer: Peer, jobs: tuple[str, ...], expected: Expected) -> None:
             )
 
     for job in jobs:
-        if job not in peer.jobs:
+        if job not in (*peer.jobs, *peer.derivative_jobs):
             continue
         peer.before_slice()
         learning_rate = LEARNING_RATES.get(job.partition("_")[0], TIMED_LEARNING_RATE)
@@ -118,6 +126,9 @@ def verify(peer: Peer, jobs: tuple[str, ...], expected: Expected) -> None:
             check("the gradient", difference, GRADIENT_TOLERANCE)
             difference = relative_difference(inputs, gradients.inputs)
             check("dl/dx", difference, GRADIENT_TOLERANCE)
+        elif job in peer.derivative_jobs:
+            difference = relative_difference(peer.as_derivative(job, result), expected[job])
+            check(f"the result of {job}", difference, GRADIENT_TOLERANCE)
         else:
             update = peer.parameters - expected.parameters
             difference = relative_difference(update, expected[job])

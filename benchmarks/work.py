@@ -19,6 +19,11 @@ JOBS = (
     "sgd_epoch",
     "adam_epoch",
 )
+# jacobian       dy_hat/dx of every sample
+# value_and_jacobian  y_hat beside it
+# hvp            the Hessian of the loss in the parameters times a vector
+# gradient_norms the norm of each sample's own gradient
+DERIVATIVES = ("jacobian", "value_and_jacobian", "hvp", "gradient_norms")
 TITLES = {
     "forward": "forward",
     "call": "net(x)",
@@ -27,6 +32,10 @@ TITLES = {
     "adam_step": "Adam step",
     "sgd_epoch": "SGD epoch",
     "adam_epoch": "Adam epoch",
+    "jacobian": "Jacobian",
+    "value_and_jacobian": "value, Jacobian",
+    "hvp": "Hessian product",
+    "gradient_norms": "sample norms",
 }
 EPOCHS = ("sgd_epoch", "adam_epoch")
 BYTES_OF_A_NUMBER = 4
@@ -38,10 +47,22 @@ def flops(case: Case, job: str) -> int:
     Three products a layer: the output, the weight's gradient, and the input's gradient, which the
     first layer needs for dl/dx alone. Everything else a net does (biases, activations, loss, the
     update) counts as nothing, so that none of it is a share of the peak.
+
+    A Jacobian needs a row more through the net for each output or for each input, less the product
+    at which these begin. A product with the Hessian has eight products a layer, of which the first
+    layer lacks the five that a change of its input and dl/dx would take. Norms need no gradient of
+    a weight.
     """
     products = [n_inputs * n_outputs for n_inputs, n_outputs in case.layers]
     per_row = sum(products)
-    if job not in ("forward", "call"):
+    if job in ("jacobian", "value_and_jacobian"):
+        rows = (case.sizes[-1] * (per_row - products[-1]), case.sizes[0] * (per_row - products[0]))
+        per_row += min(rows)
+    elif job == "hvp":
+        per_row = 8 * per_row - 5 * products[0]
+    elif job == "gradient_norms":
+        per_row = 2 * per_row - products[0]
+    elif job not in ("forward", "call"):
         per_row = 3 * per_row
         if job != "value_and_grad":
             per_row -= products[0]

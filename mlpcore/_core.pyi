@@ -113,7 +113,14 @@ class Network:
         sample_weight: ArrayLike | None = None,
     ) -> float: ...
     def value_and_grad(
-        self, x: ArrayLike, y: ArrayLike, loss: LossLike, sample_weight: ArrayLike | None = None
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: LossLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        dy_dx: ArrayLike | None = None,
+        dy_dx_weight: float = 1.0,
     ) -> tuple[float, Gradients]: ...
     def jacobian(self, x: ArrayLike, out: Array | None = None) -> Array: ...
     def value_and_jacobian(self, x: ArrayLike) -> tuple[Array, Array]: ...
@@ -214,6 +221,7 @@ class Network:
         gradients: Array | None,  # None: the loss alone
         grad_x: Array | None,
         n_threads: int,
+        jacobian: tuple[Array, float] | None = None,  # dy_dx (N, K, D), and its weight
     ) -> float: ...
     def _train_step(
         self,
@@ -224,6 +232,7 @@ class Network:
         optimizer: OptimizerKernel,
         n_threads: int,
         dropout: Dropout | None = None,
+        jacobian: tuple[Array, float] | None = None,
     ) -> tuple[int, float]: ...  # status (OK or NOT_FINITE: parameters not updated), loss
     def _train_epoch(
         self,
@@ -238,6 +247,7 @@ class Network:
         learning_rates: Array | None = None,  # float64, one for each step of the epoch
         position: EpochPosition | None = None,  # where to go on; moved on, whatever happens
         dropout: Dropout | None = None,
+        jacobian: tuple[Array, float] | None = None,
     ) -> tuple[int, float, int]: ...
     # (status, sum over batches of loss times the batch's share of the rows, updates made); rows
     # that the order leaves out are not used.

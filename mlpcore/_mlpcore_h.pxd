@@ -72,6 +72,8 @@ cdef extern from "mlpcore.h" nogil:
         const void *target
         const int64_t *class_index
         const void *sample_weight
+        const void *dy_dx
+        double dy_dx_weight
 
     ctypedef struct mlp_record:
         void *pre_activation

@@ -140,12 +140,30 @@ def first(mask: Array) -> tuple[int, ...]:
 # ---- a batch ------------------------------------------------------------------------------------
 
 
+class JacobianTarget(NamedTuple):
+    """What the net's derivatives should become, and how much that counts."""
+
+    dy_dx: Array  # (N, K, D)
+    weight: float
+
+
 class Batch(NamedTuple):
     """Samples, targets and weights in the form that the core takes."""
 
     x: Array  # (N, D)
     target: Array  # (N, K), or int64 (N,)
     sample_weight: Array | None  # (N,)
+    jacobian: JacobianTarget | None = None
+
+    def rows(self, chosen: Any) -> Batch:
+        """Some of the rows: a slice or an array of indices."""
+        x, target, weight, jacobian = self
+        return Batch(
+            x[chosen],
+            target[chosen],
+            None if weight is None else weight[chosen],
+            None if jacobian is None else jacobian._replace(dy_dx=jacobian.dy_dx[chosen]),
+        )
 
 
 def as_batch(net: MLP, x: Any, y: Any, sample_weight: Any, loss: Any) -> tuple[Batch, bool]:

@@ -94,6 +94,7 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         "shuffle": trainer.shuffle,
         "seed": trainer.seed,
         "n_threads": trainer.n_threads,
+        "dy_dx_weight": trainer.dy_dx_weight,
         "rates": asdict(trainer._rates.state),
         "n_epochs": state.n_epochs,
         "part": None if state.part is None else _part_to_json(state.part),
@@ -184,6 +185,7 @@ def _trainer(
         shuffle=fields.of("shuffle", bool),
         seed=check_seed(fields.of("seed", int)),
         n_threads=fields.of("n_threads", int, None),
+        dy_dx_weight=fields.number("dy_dx_weight"),
     )
     trainer._rates.state = _rates(fields.of("rates", dict))
     part = fields.of("part", dict, None)

@@ -12,6 +12,7 @@ from ._checks import received
 from ._core import default_n_threads
 from ._validation import as_batch, as_cotangent, as_flat, as_result, as_rows, as_tangent
 from .losses import Loss, as_loss
+from .sobolev import with_dy_dx
 from .steps import value_and_gradients
 from .trace import Gradients
 
@@ -26,10 +27,13 @@ def value_and_grad(
     y: ArrayLike,
     loss: LossLike,
     sample_weight: ArrayLike | None = None,
+    dy_dx: ArrayLike | None = None,
+    dy_dx_weight: float = 1.0,
 ) -> tuple[float, Gradients]:
     """Loss of a batch and its gradients; see `MLP.value_and_grad`."""
     checked_loss = as_loss(net, loss)
     batch, single = as_batch(net, x, y, sample_weight, checked_loss)
+    batch = with_dy_dx(net, checked_loss, batch, dy_dx, dy_dx_weight, single=single)
     flat = np.empty_like(net.parameters)
     inputs = np.empty_like(batch.x)
     value = value_and_gradients(net, batch, checked_loss, flat, inputs, default_n_threads())
@@ -106,7 +110,7 @@ def hvp(
     kernel = known_loss(net, loss)
     batch, _ = as_batch(net, x, y, sample_weight, kernel)
     product = np.empty_like(net.parameters)
-    net._hvp_rows(*batch, kernel, as_flat(net, vector, "vector"), product)
+    net._hvp_rows(*batch[:3], kernel, as_flat(net, vector, "vector"), product)
     return product
 
 

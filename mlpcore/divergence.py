@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .steps import backward_from_loss
+from .steps import backward_from_loss, value_and_gradients
 from .topology import layer_views
 from .trace import forward_records
 
@@ -67,9 +67,12 @@ def not_finite_in_passes(
             for what, array in zip(("pre-activation", "output"), arrays, strict=True):
                 if not np.isfinite(array).all():
                     return f"the {what} of layer {l + 1}", flat
-        value = backward_from_loss(
-            net, records, loss, batch.target, batch.sample_weight, flat, None, n_threads
-        )
+        if batch.jacobian is not None:
+            value = value_and_gradients(net, batch, loss, flat, None, n_threads)
+        else:
+            value = backward_from_loss(
+                net, records, loss, batch.target, batch.sample_weight, flat, None, n_threads
+            )
         last = len(net.weights)
         if not np.isfinite(value):
             return f"the loss of what layer {last} gives", flat

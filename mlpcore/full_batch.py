@@ -91,7 +91,7 @@ class FullBatchProblem:
         return value
 
     def _dense_pieces(self) -> Iterator[Batch]:
-        x, target, weight = self.rows
+        x, target, weight, _ = self.rows
         if not isinstance(x, SparseRows):
             yield self.rows
             return
@@ -193,6 +193,9 @@ class FullBatchOptimizer(ABC):
     @abstractmethod
     def _check_loss(self, loss: Loss | CallableLoss) -> None:
         """Raise where this optimizer cannot minimise the loss."""
+
+    def _check_dy_dx(self, dy_dx: Any) -> None:
+        """Raise where this optimizer cannot learn derivatives."""
 
     def _check_idle(self) -> None:
         if self._busy:

@@ -91,7 +91,7 @@ def function_of_parameters(
         move(parameters)
         product = np.empty_like(moved.parameters)
         vector = as_flat(moved, direction, "direction")
-        moved._hvp_rows(*batch, kernel, vector, product)
+        moved._hvp_rows(*batch[:3], kernel, vector, product)
         return product.astype(np.float64)
 
     return Function(value, jac, hvp)

@@ -16,6 +16,7 @@ from ._validation import Batch, as_batch, as_network
 from .derivatives import value_and_grad
 from .losses import as_loss
 from .mlp import MLP
+from .sobolev import with_dy_dx
 from .steps import value_and_gradients
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def gradcheck(
     *,
     rtol: float | None = None,
     atol: float | None = None,
+    dy_dx: ArrayLike | None = None,
+    dy_dx_weight: float = 1.0,
 ) -> float:
     """Compare the gradient of a loss with central differences, in every parameter and in x.
 
@@ -64,6 +67,12 @@ def gradcheck(
         An entry passes if it differs from the central difference by at most ``atol * max(1, |l|)``
         plus `rtol` times the larger of the two magnitudes. By default 1e-5 and 1e-9 for a float64
         net, and 1e-3 and 1e-5, which is float32's own rounding, for a float32 net.
+
+    dy_dx : array_like of shape (N, K, D), optional
+        Known derivatives of the targets, as for `MLP.value_and_grad`: the gradient is that of the
+        loss with them.
+    dy_dx_weight : float, default 1
+        How much they count.
 
     Returns
     -------
@@ -95,22 +104,26 @@ def gradcheck(
     """
     net = as_network(net)
     checked_loss = as_loss(net, loss)
-    batch, _ = as_batch(net, x, y, None, checked_loss)
+    batch, single = as_batch(net, x, y, None, checked_loss)
+    batch = with_dy_dx(net, checked_loss, batch, dy_dx, dy_dx_weight, single=single)
     if len(batch.x) == 0:
         raise ValueError(f"x: expected at least one sample, got shape {batch.x.shape}")
     tolerances = TOLERANCES[net.dtype.name]
     rtol = tolerances[0] if rtol is None else check_in_range(rtol, "rtol", 0.0, include_low=False)
     atol = tolerances[1] if atol is None else check_in_range(atol, "atol", 0.0)
-    _, gradients = value_and_grad(net, batch.x, batch.target, checked_loss)
+    known = (None, 1.0) if batch.jacobian is None else batch.jacobian
+    _, gradients = value_and_grad(net, batch.x, batch.target, checked_loss, None, *known)
 
     exact = MLP(net.sizes, net.activations, dtype="float64", init="zeros", bias=net.has_bias)
     exact.parameters[:] = net.parameters
-    points, target = batch.x.astype(np.float64), batch.target
+    points, target, jacobian = batch.x.astype(np.float64), batch.target, batch.jacobian
     if target.dtype == net.dtype:  # and no classes
         target = target.astype(np.float64)
+    if jacobian is not None:
+        jacobian = jacobian._replace(dy_dx=jacobian.dy_dx.astype(np.float64))
 
     def value() -> float:
-        moved = Batch(points, target, None)
+        moved = Batch(points, target, None, jacobian)
         return value_and_gradients(exact, moved, checked_loss, None, None, n_threads=1)
 
     comparison = _Comparison(value, rtol, atol)

@@ -55,6 +55,11 @@ class HeldOut:
         x = self.rows.x
         return x.dense(piece) if isinstance(x, SparseRows) else x[piece]
 
+    def _batch(self, piece: slice) -> Batch:
+        if isinstance(self.rows.x, SparseRows):
+            return Batch(self._x(piece), self.rows.target[piece], None)
+        return self.rows.rows(piece)
+
     def _predictions(self, n_threads: int) -> Array:
         return np.concatenate(
             [self.net.forward(self._x(piece), n_threads=n_threads) for piece in self.pieces]
@@ -67,7 +72,7 @@ class HeldOut:
             return loss._evaluate(self._predictions(n_threads), self.rows.target, None, None)
         total, n_rows = 0.0, 0
         for piece in self.pieces:
-            batch = Batch(self._x(piece), self.rows.target[piece], None)
+            batch = self._batch(piece)
             value = value_and_gradients(self.net, batch, loss, None, None, n_threads)
             n_rows += len(batch.x)
             if loss.reduction == "sum":
@@ -106,11 +111,11 @@ def as_held_out(
     loss: Loss | CallableLoss,
     validation: Any,
     held_out: Array | None,
-    x: Any,
-    y: Any,
+    data: tuple[Any, Any, Any],
     metrics: dict[str, Metric],
+    dy_dx_weight: float,
 ) -> HeldOut | None:
-    """Return the validation rows of `fit`: the `held_out` ones of x and y, or a pair of arrays."""
+    """Return the validation rows of `fit`: the `held_out` ones of (x, y, dy_dx), or arrays."""
     if validation is None:
         if metrics:
             raise ValueError(
@@ -118,18 +123,24 @@ def as_held_out(
             )
         return None
     if held_out is not None:
-        rows, targets = _as_rows(x, "x")[held_out], _as_rows(y, "y")[held_out]
+        given = [
+            None if array is None else _as_rows(array, name)[held_out]
+            for array, name in zip(data, ("x", "y", "dy_dx"), strict=True)
+        ]
     elif not isinstance(validation, tuple | list):
         raise TypeError(f"validation: expected a tuple (x, y), got {received(validation)}")
-    elif len(validation) != 2:
-        raise ValueError(f"validation: expected a tuple (x, y), got {len(validation)} entries")
+    elif len(validation) not in (2, 3):
+        raise ValueError(
+            f"validation: expected a tuple (x, y) or (x, y, dy_dx), got {len(validation)} entries"
+        )
     else:
-        rows, targets = validation
+        given = [*validation, None][:3]
+    x, y, dy_dx = given
     try:
-        if isinstance(rows, SparseRows):
-            sparse = checked_sparse_rows(net, loss, rows, targets, None)
-            return HeldOut(net, loss, Batch(*sparse), metrics)
-        return HeldOut(net, loss, checked_rows(net, loss, rows, targets, None), metrics)
+        if isinstance(x, SparseRows):
+            return HeldOut(net, loss, Batch(*checked_sparse_rows(net, loss, x, y, None)), metrics)
+        rows = checked_rows(net, loss, x, y, None, dy_dx, dy_dx_weight)
+        return HeldOut(net, loss, rows, metrics)
     except (ValueError, TypeError) as error:
         raise type(error)(f"validation: {error}") from error
 

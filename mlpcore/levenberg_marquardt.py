@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import _core
-from ._checks import check_in_range, check_positive_int
+from ._checks import check_in_range, check_positive_int, received
 from .full_batch import AfterIteration, FullBatchOptimizer, FullBatchProblem, fixed
 from .loss_base import Loss
 
@@ -213,6 +213,13 @@ class LevenbergMarquardt(FullBatchOptimizer):
                 f"{loss!r}"
             )
 
+    def _check_dy_dx(self, dy_dx: Any) -> None:
+        if dy_dx is not None:
+            raise ValueError(
+                "dy_dx: expected None with LevenbergMarquardt, which has the outputs' Jacobian in "
+                f"the parameters and not that of their derivatives, got {received(dy_dx)}"
+            )
+
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_owner": None}
 
@@ -226,7 +233,7 @@ class NormalEquations(NamedTuple):
 
 def normal_equations(problem: FullBatchProblem, n_rows: int) -> NormalEquations:
     """Sum J^T J and J^T residual over blocks of so many rows, at the parameters that are tried."""
-    net, (x, target, weight) = problem.moved, problem.rows
+    net, (x, target, weight, _) = problem.moved, problem.rows
     n_parameters, n_outputs = net.n_parameters, net.sizes[-1]
     hessian, product = np.zeros((n_parameters, n_parameters)), np.empty((n_parameters,) * 2)
     gradient = np.zeros(n_parameters)

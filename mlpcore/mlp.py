@@ -227,6 +227,8 @@ class MLP(Queries, Exchange):
         block_rows: int | None = None,
         shuffle: bool = True,
         seed: int | None = None,
+        dy_dx: ArrayLike | None = None,
+        dy_dx_weight: float = 1.0,
     ) -> History:
         """Train for a number of epochs, in mini-batches.
 
@@ -271,6 +273,12 @@ class MLP(Queries, Exchange):
             Whether each epoch takes the rows in a new order.
         seed : int, optional
             Where these orders come from, in [0, 2**64); None draws one at each call.
+        dy_dx : array_like of shape (N, K, D), optional
+            Known derivatives of the targets in the inputs, which are learnt as well; with one
+            output (N, D) will do. The loss is
+            ``loss + dy_dx_weight * mse(net.jacobian(x), dy_dx)``.
+        dy_dx_weight : float, default=1
+            How much the derivatives count, at least 0.
 
         Returns
         -------
@@ -307,6 +315,7 @@ class MLP(Queries, Exchange):
             dropout=dropout,
             shuffle=shuffle,
             seed=seed,
+            dy_dx_weight=dy_dx_weight,
         )
         return trainer.fit(
             x,
@@ -319,6 +328,7 @@ class MLP(Queries, Exchange):
             progress=progress,
             sample_weight=sample_weight,
             block_rows=block_rows,
+            dy_dx=dy_dx,
         )
 
     def chain(self, x: ArrayLike, y: ArrayLike, loss: LossLike) -> Chain:

@@ -26,12 +26,12 @@ class Queries(Topology):
     __slots__ = ()
 
     def _value_and_grad_checked(
-        self, x: Any, y: Any, loss: Any, sample_weight: Any
+        self, x: Any, y: Any, loss: Any, sample_weight: Any, dy_dx: Any, dy_dx_weight: Any
     ) -> tuple[float, Gradients]:
         """What `value_and_grad` does with arguments that the core cannot take as they are."""
         from .derivatives import value_and_grad
 
-        return value_and_grad(_as_mlp(self), x, y, loss, sample_weight)
+        return value_and_grad(_as_mlp(self), x, y, loss, sample_weight, dy_dx, dy_dx_weight)
 
     def _vjp_checked(self, x: Any, cotangent: Any) -> Gradients:
         """What `vjp` does with arguments that the core cannot take as they are."""

@@ -22,6 +22,7 @@ from ._checks import check_positive_int, received
 from ._validation import Batch, as_batch, as_sample_weight, as_targets, check_finite, real_array
 from .loss_base import CallableLoss, Loss, check_targets
 from .read_ahead import read_ahead
+from .sobolev import as_dy_dx, with_dy_dx
 from .sparse_rows import SparseRows, SparseSource
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ class Block(NamedTuple):
     def rows(self, part: slice) -> Batch:
         """The rows of a part of the order."""
         chosen: Any = part if self.order is None else self.order[part]
-        x, target, weight = self.batch
-        return Batch(x[chosen], target[chosen], None if weight is None else weight[chosen])
+        return self.batch.rows(chosen)
 
 
 class Source(Protocol):
@@ -97,12 +97,14 @@ class BlockedArrays:
         self,
         net: MLP,
         loss: Loss | CallableLoss,
-        data: tuple[Array, Array, Array | None],
+        data: tuple[Array, Array, Array | None, Array | None],
         block_rows: int,
         chosen: Array | None,
+        dy_dx_weight: float,
     ) -> None:
         self.net, self.loss, self.block_rows = net, loss, block_rows
-        self.x, self.y, self.sample_weight = data
+        self.x, self.y, self.sample_weight, self.dy_dx = data
+        self.dy_dx_weight = dy_dx_weight
         self.starts = np.arange(0, len(self.x), block_rows)
         self.chosen = chosen
         self.layout: tuple[int, ...] | None = (
@@ -134,7 +136,16 @@ class BlockedArrays:
         weight = None if self.sample_weight is None else self.sample_weight[rows]
         try:
             # A copy of what may lie in a file: it is read here, once, and not while it is learnt.
-            batch = _checked(self.net, self.loss, self.x[rows].copy(), self.y[rows].copy(), None)
+            dy_dx = None if self.dy_dx is None else self.dy_dx[rows].copy()
+            batch = _checked(
+                self.net,
+                self.loss,
+                self.x[rows].copy(),
+                self.y[rows].copy(),
+                None,
+                dy_dx,
+                self.dy_dx_weight,
+            )
         except (ValueError, TypeError) as error:
             raise type(error)(f"rows from {rows.start} to {rows.stop}: {error}") from error
         chosen = None
@@ -149,12 +160,14 @@ class BlockedArrays:
 
 
 class Batches:
-    """An iterable of ``(x, y)`` or ``(x, y, sample_weight)``, each of them a block."""
+    """An iterable of ``(x, y)``, also with ``sample_weight`` and ``dy_dx``, each a block."""
 
     layout: tuple[int, ...] | None = None
 
-    def __init__(self, net: MLP, loss: Loss | CallableLoss, batches: Any, epochs: int) -> None:
-        self.net, self.loss = net, loss
+    def __init__(
+        self, net: MLP, loss: Loss | CallableLoss, batches: Any, epochs: int, dy_dx_weight: float
+    ) -> None:
+        self.net, self.loss, self.dy_dx_weight = net, loss, dy_dx_weight
         self.begin: Callable[[], Iterator[Any]]
         if callable(batches):
             self.begin = lambda: iter(batches())
@@ -179,10 +192,11 @@ class Batches:
             if place < first:
                 continue
             try:
-                if not isinstance(item, tuple | list) or len(item) not in (2, 3):
-                    rule = "(x, y) or (x, y, sample_weight)"
+                if not isinstance(item, tuple | list) or len(item) not in (2, 3, 4):
+                    rule = "(x, y), (x, y, sample_weight) or (x, y, sample_weight, dy_dx)"
                     raise TypeError(f"x: expected batches {rule}, got {received(item)}")
-                batch = _checked(self.net, self.loss, *item, *(None,) * (3 - len(item)))
+                x, y, weight, dy_dx = (*item, None, None)[:4]
+                batch = _checked(self.net, self.loss, x, y, weight, dy_dx, self.dy_dx_weight)
             except (ValueError, TypeError) as error:
                 raise type(error)(f"batch {place + 1}: {error}") from error
             yield Block(batch, _order(seed, epoch, place, len(batch.x)))
@@ -198,33 +212,41 @@ def as_source(
     epochs: int,
     block_rows: int | None,
     held_out: Array | None,
+    dy_dx: Any = None,
+    dy_dx_weight: float = 1.0,
 ) -> Source:
     """Return the source that the arguments of `fit` describe; `held_out` rows are not learnt."""
     if block_rows is not None:
         check_positive_int(block_rows, "block_rows")
     if is_batches(x, y):
-        for name, given in (("sample_weight", sample_weight), ("block_rows", block_rows)):
+        arguments = {"sample_weight": sample_weight, "block_rows": block_rows, "dy_dx": dy_dx}
+        for name, given in arguments.items():
             if given is not None:
                 raise ValueError(
                     f"{name}: expected None with an iterable of batches, got {received(given)}"
                 )
-        return Batches(net, loss, x, epochs)
+        return Batches(net, loss, x, epochs, dy_dx_weight)
     if isinstance(x, SparseRows):
         return SparseSource(*checked_sparse_rows(net, loss, x, y, sample_weight))
     if block_rows is None and isinstance(x, np.memmap) and x.ndim == 2:
-        row_bytes = (net.sizes[0] + net.sizes[-1]) * net.dtype.itemsize
+        n_derivatives = 0 if dy_dx is None else net.sizes[0] * net.sizes[-1]
+        row_bytes = (net.sizes[0] + net.sizes[-1] + n_derivatives) * net.dtype.itemsize
         block_rows = max(BLOCK_BYTES // row_bytes // ROWS_UNIT, 1) * ROWS_UNIT
     rows = None if block_rows is None else real_array(x, "x")
     if block_rows is None or rows is None or rows.ndim != 2 or len(rows) <= block_rows:
-        data = checked_rows(net, loss, x, y, sample_weight)
+        data = checked_rows(net, loss, x, y, sample_weight, dy_dx, dy_dx_weight)
         return WholeArrays(data, _learnt(len(data.x), held_out))
     n_rows = len(rows)
     targets = np.asarray(y)
     if targets.ndim == 0 or len(targets) != n_rows:
         as_targets(net, targets, n_rows, loss)  # raises: it words the error
     weight = as_sample_weight(net, sample_weight, n_rows)
+    derivatives = None if dy_dx is None else real_array(dy_dx, "dy_dx")
+    if derivatives is not None and (derivatives.ndim == 0 or len(derivatives) != n_rows):
+        as_dy_dx(net, derivatives, n_rows)  # raises: it words the error
     chosen = _learnt(n_rows, held_out)
-    return BlockedArrays(net, loss, (rows, targets, weight), block_rows, chosen)
+    arrays = (rows, targets, weight, derivatives)
+    return BlockedArrays(net, loss, arrays, block_rows, chosen, dy_dx_weight)
 
 
 def as_whole_arrays(
@@ -236,6 +258,8 @@ def as_whole_arrays(
     *,
     block_rows: int | None,
     held_out: Array | None,
+    dy_dx: Any,
+    dy_dx_weight: float,
 ) -> WholeArrays:
     """Return the source for an optimizer that learns from all rows at once."""
     if is_batches(x, y):
@@ -251,7 +275,7 @@ def as_whole_arrays(
     if isinstance(x, SparseRows):
         rows, target, weight = checked_sparse_rows(net, loss, x, y, sample_weight)
         return WholeArrays(Batch(rows, target, weight), None)  # type: ignore[arg-type]
-    data = checked_rows(net, loss, x, y, sample_weight)
+    data = checked_rows(net, loss, x, y, sample_weight, dy_dx, dy_dx_weight)
     return WholeArrays(data, _learnt(len(data.x), held_out))
 
 
@@ -260,9 +284,17 @@ def is_batches(x: Any, y: Any) -> bool:
     return y is None and (callable(x) or isinstance(x, Iterable)) and not hasattr(x, "__array__")
 
 
-def checked_rows(net: MLP, loss: Loss | CallableLoss, x: Any, y: Any, sample_weight: Any) -> Batch:
+def checked_rows(
+    net: MLP,
+    loss: Loss | CallableLoss,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    dy_dx: Any,
+    dy_dx_weight: float,
+) -> Batch:
     """Return rows that can be learnt: finite, in the range of the loss, at least one."""
-    data = _checked(net, loss, x, y, sample_weight)
+    data = _checked(net, loss, x, y, sample_weight, dy_dx, dy_dx_weight)
     if len(data.x) == 0:
         raise ValueError("x: expected at least one row, got none")
     return data
@@ -277,8 +309,19 @@ def checked_sparse_rows(
     return x, target, as_sample_weight(net, sample_weight, len(x))
 
 
-def _checked(net: MLP, loss: Loss | CallableLoss, x: Any, y: Any, sample_weight: Any) -> Batch:
-    data, _ = as_batch(net, x, y, sample_weight, loss)
+def _checked(
+    net: MLP,
+    loss: Loss | CallableLoss,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    dy_dx: Any,
+    dy_dx_weight: float,
+) -> Batch:
+    data, single = as_batch(net, x, y, sample_weight, loss)
+    data = with_dy_dx(net, loss, data, dy_dx, dy_dx_weight, single=single)
+    if data.jacobian is not None:
+        check_finite(data.jacobian.dy_dx, "dy_dx")
     check_finite(data.x, "x")
     _check_targets(loss, data.target)
     if data.target.dtype.kind == "i":

@@ -58,9 +58,9 @@ def value_and_gradients(
     n_threads: int,
 ) -> float:
     """Value of a loss; its gradients are written to `flat` (P,) and `inputs` (N, D), if given."""
-    x, target, weight = batch  # faster than *batch in the call
+    x, target, weight, jacobian = batch  # faster than *batch in the call
     if isinstance(loss, Loss):
-        return net._value_and_grad(x, target, weight, loss, flat, inputs, n_threads)
+        return net._value_and_grad(x, target, weight, loss, flat, inputs, n_threads, jacobian)
     if flat is None:
         return loss._evaluate(net.forward(x, n_threads=n_threads), target, weight, None)
     records = forward_records(net, x, n_threads)
@@ -82,7 +82,7 @@ def update(
     `position` moves on together with the parameters, and its loss by a `share` of the batch's.
     """
     flat = np.empty_like(net.parameters)
-    x, target, weight = batch
+    x, target, weight, _ = batch
     records = forward_records(net, x, n_threads, dropout, optimizer.n_steps)
     value = backward_from_loss(net, records, loss, target, weight, flat, None, n_threads)
     if not (np.isfinite(value) and np.isfinite(flat).all()):
@@ -103,11 +103,13 @@ def train_step(
     dropout: _core.Dropout | None = None,
 ) -> float:
     """One update; gives back the loss before it, and raises where it is not made."""
-    x, target, weight = batch
+    x, target, weight, jacobian = batch
     if not isinstance(loss, Loss):
         status, value = update(net, batch, loss, optimizer, n_threads, dropout)
     else:
-        status, value = net._train_step(x, target, weight, loss, optimizer, n_threads, dropout)
+        status, value = net._train_step(
+            x, target, weight, loss, optimizer, n_threads, dropout, jacobian
+        )
     if status == _core.NOT_FINITE:
         raise FloatingPointError(
             f"the loss ({value}), a gradient or the update is not finite; the parameters were not "
@@ -133,13 +135,14 @@ def train_epoch(
     `position` tells where to begin, and afterwards how far it is. `learning_rates` has one for each
     step of the epoch; None leaves the optimizer's.
     """
-    x, target, weight = data
+    x, target, weight, jacobian = data
     if isinstance(loss, Loss):
         return net._train_epoch(
             *(x, target, weight, order, batch_size, loss, optimizer, n_threads),
             learning_rates,
             position,
             dropout,
+            jacobian,
         )[0]
     n_samples = len(x if order is None else order)
     for start in range(position.n_steps * batch_size, n_samples, batch_size):
@@ -148,7 +151,7 @@ def train_epoch(
             chosen = order[chosen]
         if learning_rates is not None:
             optimizer._schedule(learning_rates[position.n_steps])
-        batch = Batch(x[chosen], target[chosen], None if weight is None else weight[chosen])
+        batch = data.rows(chosen)
         status, _ = update(
             net, batch, loss, optimizer, n_threads, dropout, position, len(batch.x) / n_samples
         )

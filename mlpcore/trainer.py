@@ -16,6 +16,7 @@ from .callbacks import Callback, EarlyStopping, EpochState
 from .full_batch import FullBatchOptimizer
 from .history import History
 from .progress import progress_bar
+from .sobolev import check_no_dropout, with_dy_dx
 from .steps import train_step
 from .training import Training
 
@@ -53,6 +54,8 @@ class Trainer(Training):
         rows alone. None draws a seed from the operating system, once for this trainer.
     n_threads : int, optional
         Threads at work; None takes `mlpcore.get_n_threads()`. The results do not depend on it.
+    dy_dx_weight : float, default 1
+        How much known derivatives count beside the targets, at least 0; see `fit`.
 
     Attributes
     ----------
@@ -63,7 +66,7 @@ class Trainer(Training):
     batch_size : int or None
         It may be set at any time; an epoch that runs keeps the one it began with. None for an
         optimizer that learns from all rows at once.
-    net, loss, optimizer, schedule, dropout, shuffle, seed, n_threads
+    net, loss, optimizer, schedule, dropout, shuffle, seed, n_threads, dy_dx_weight
         As given, and read-only; the loss as this net computes it, the seed that was drawn.
 
     Raises
@@ -94,7 +97,13 @@ class Trainer(Training):
     (50, True)
     """
 
-    def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def step(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        dy_dx: ArrayLike | None = None,
+    ) -> float:
         """One update from one batch, as `MLP.train_step`.
 
         Parameters
@@ -105,6 +114,8 @@ class Trainer(Training):
             Targets, as for `MLP.train_step`.
         sample_weight : array_like of shape (N,), optional
             A weight of 2 equals the row given twice.
+        dy_dx : array_like of shape (N, K, D), optional
+            Known derivatives of the targets, as for `fit`.
 
         Returns
         -------
@@ -126,7 +137,9 @@ class Trainer(Training):
         >>> trainer.step([[1.0, 2.0]], [[3.0]])
         9.0
         """
-        batch, _ = as_batch(self.net, x, y, sample_weight, self.loss)
+        batch, single = as_batch(self.net, x, y, sample_weight, self.loss)
+        batch = with_dy_dx(self.net, self.loss, batch, dy_dx, self.dy_dx_weight, single=single)
+        check_no_dropout(self.dropout, batch.jacobian)
         n_threads = as_n_threads(self.n_threads)
         dropout = self._drawn_dropout()
         optimizer = self._step_optimizer
@@ -145,19 +158,21 @@ class Trainer(Training):
         progress: bool | None = False,
         sample_weight: ArrayLike | None = None,
         block_rows: int | None = None,
+        dy_dx: ArrayLike | None = None,
     ) -> History:
         """Train for a number of epochs, or until something says stop.
 
         Parameters
         ----------
         x : array_like of shape (N, D), or iterable of batches
-            Rows to learn from, N >= 1. Without `y`: an iterable of ``(x, y)`` or
-            ``(x, y, sample_weight)``, or a function that returns a new one for each epoch.
+            Rows to learn from, N >= 1. Without `y`: an iterable of ``(x, y)``,
+            ``(x, y, sample_weight)`` or ``(x, y, sample_weight or None, dy_dx)``, or a function
+            that returns a new one for each epoch.
         y : array_like of shape (N, K), or (N,), optional
             Targets, as for `MLP.train_step`.
         epochs : int
             How often every row is used.
-        validation : tuple of (x, y), or float, optional
+        validation : tuple of (x, y) or (x, y, dy_dx), or float, optional
             Rows that are not learnt from; their loss goes into the history after each epoch. A
             number in (0, 1) holds that share of the rows out; which ones depends on the seed.
         metrics : iterable of str or callable, or mapping of str to callable, optional
@@ -176,6 +191,11 @@ class Trainer(Training):
         block_rows : int, optional
             Rows that are in memory at a time, see below. None takes all of an array at once, and of
             a `numpy.memmap` as many as fit 16 MiB.
+        dy_dx : array_like of shape (N, K, D), optional
+            Known derivatives of the targets in the inputs; with one output (N, D) will do. They are
+            learnt as well (Sobolev training, [1]_): the loss then is
+            ``loss + dy_dx_weight * mse(net.jacobian(x), dy_dx)`` as `MLP.value_and_grad` has it.
+            Not together with dropout, or with a loss that is a Python function.
 
         Returns
         -------
@@ -218,12 +238,21 @@ class Trainer(Training):
         net alone back to its best epoch; a next `fit` takes up the latest parameters again, unless
         the net was changed in between, and goes on counting if its rule is the same.
 
+        *Derivatives.* An update costs as much as one of 1 + min(D, K) as many rows, and the scratch
+        memory is that of so many, of at most 512 samples. The loss in the history has both terms,
+        that of validation has them if its rows have derivatives.
+
         *Larger than memory.* Blocks are taken in an order of their own and shuffled one by one; the
         next is read by a thread while the present one is learnt. Two are in memory at a time: at
         most four times their bytes in the net's dtype where they have to be converted, else twice.
         A mini-batch does not reach over the end of a block. Arrays in memory and on disk
         have the same bits with the same `block_rows`. Batches of an iterable are blocks, in the
         order in which they come.
+
+        References
+        ----------
+        .. [1] W. M. Czarnecki, S. Osindero, M. Jaderberg, G. Swirszcz, R. Pascanu, "Sobolev
+           training for neural networks", NeurIPS 2017.
 
         Examples
         --------
@@ -252,12 +281,26 @@ class Trainer(Training):
         chosen_metrics = as_metrics(metrics, self.net, self.loss)
         share = held_out_rows(validation, x, y, self.seed)
         data = (self.net, self.loss, x, y, sample_weight)
+        derivatives = {"dy_dx": dy_dx, "dy_dx_weight": self.dy_dx_weight}
         source: Source
         if isinstance(self.optimizer, FullBatchOptimizer):
-            source = whole = as_whole_arrays(*data, block_rows=block_rows, held_out=share)
+            self.optimizer._check_dy_dx(dy_dx)
+            source = whole = as_whole_arrays(
+                *data, block_rows=block_rows, held_out=share, **derivatives
+            )
         else:
-            source = as_source(*data, epochs=epochs, block_rows=block_rows, held_out=share)
-        held_out = as_held_out(self.net, self.loss, validation, share, x, y, chosen_metrics)
+            source = as_source(
+                *data, epochs=epochs, block_rows=block_rows, held_out=share, **derivatives
+            )
+        held_out = as_held_out(
+            self.net,
+            self.loss,
+            validation,
+            share,
+            (x, y, dy_dx),
+            chosen_metrics,
+            self.dy_dx_weight,
+        )
         self._check_watched(early_stopping, source, held_out)
         callbacks = _as_callbacks(callbacks)
         if progress is not None:

@@ -27,6 +27,7 @@ from .history import History
 from .losses import as_loss
 from .rates import Rates
 from .schedules import ReduceOnPlateau, Schedule, as_schedule
+from .sobolev import check_dy_dx_weight, check_no_dropout
 from .steps import train_epoch
 from .training_state import PartOfEpoch, TrainingState
 
@@ -59,6 +60,7 @@ class Training:
         shuffle: bool = True,
         seed: int | None = None,
         n_threads: int | None = None,
+        dy_dx_weight: float = 1.0,
     ) -> None:
         self._net = as_network(net)
         self._loss = as_loss(net, loss)
@@ -71,6 +73,7 @@ class Training:
         self._seed = int.from_bytes(os.urandom(8)) if checked_seed is None else checked_seed
         as_n_threads(n_threads)
         self._n_threads = n_threads
+        self._dy_dx_weight = check_dy_dx_weight(dy_dx_weight)
         self._rates = Rates(as_schedule(schedule))
         self._dropout = as_dropout(dropout, self._net)
         if isinstance(optimizer, FullBatchOptimizer):
@@ -144,6 +147,11 @@ class Training:
     def n_threads(self) -> int | None:
         """Threads at work; None takes `mlpcore.get_n_threads()`."""
         return self._n_threads
+
+    @property
+    def dy_dx_weight(self) -> float:
+        """How much known derivatives count."""
+        return self._dy_dx_weight
 
     @property
     def history(self) -> History:
@@ -231,6 +239,7 @@ class Training:
         """Make the updates of a block, or what is left of them."""
         if block.n_rows == 0:
             return
+        check_no_dropout(self.dropout, block.batch.jacobian)
         batch_size = min(part.batch_size, block.n_rows)  # the core counts rows with it
         rates = None
         if self._rates.is_by_step:

@@ -23,7 +23,7 @@ typedef struct jacobian_region {
 
 /* Multiply-adds of a sample in each mode. Reverse mode also turns the weights, which is done once
  * a strip. */
-static size_t mode_work(const mlp_network *net, int forward_mode) {
+size_t mlp_jacobian_work(const mlp_network *net, int forward_mode) {
     const size_t first = net->layers[0].n_inputs * net->layers[0].n_outputs;
     const mlp_layer_shape *last = &net->layers[net->n_layers - 1];
     return forward_mode ? net->layers[0].n_inputs * (net->n_weights - first)
@@ -138,10 +138,10 @@ mlp_status mlp_jacobian(mlp_workspace *w, const void *parameters, size_t n_sampl
     const mlp_kernels *kernels = mlp_kernels_selected(net->dtype);
     const mlp_layer_shape *last = &net->layers[net->n_layers - 1];
     if (n_samples == 0) return MLP_OK;
-    const int forward_mode = mode_work(net, 1) < mode_work(net, 0);
+    const int forward_mode = mlp_jacobian_work(net, 1) < mlp_jacobian_work(net, 0);
     const size_t n_directions = forward_mode ? net->layers[0].n_inputs : last->n_outputs;
-    n_threads =
-        mlp_useful_threads(n_threads, n_samples * (net->n_weights + mode_work(net, forward_mode)));
+    n_threads = mlp_useful_threads(
+        n_threads, n_samples * (net->n_weights + mlp_jacobian_work(net, forward_mode)));
     const size_t n_rows = mlp_query_strip_rows(net, kernels, n_samples, n_directions, n_threads);
     const size_t n_reals = mlp_product_or_huge(mlp_product_or_huge(n_rows, n_directions),
                                                mlp_largest_pitch(kernels, net->widest));

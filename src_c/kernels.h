@@ -88,7 +88,8 @@ typedef struct mlp_kernels {
     /* dz = da * d, elementwise over n reals; dz may be da. */
     void (*multiply)(size_t n, const void *da, const void *d, void *dz);
 
-    /* dz = p (da - <da, p>) row by row; dz may be da. */
+    /* dz = p (da - <da, p>) row by row, both da as differences from that of the largest p; dz may be
+     * da. */
     void (*softmax_backward)(size_t n_rows, size_t n_columns, const void *p, const void *da,
                              void *dz);
 
@@ -149,6 +150,13 @@ typedef struct mlp_kernels {
      * which are lost, and the Laplacian of z (n_outputs) to that of the outputs. */
     void (*softmax_laplacian)(size_t n_inputs, size_t n_outputs, const void *p, void *changes,
                               const void *z_laplacian, void *laplacian);
+
+    /* Of one sample, directions (n_rows, n) of z at stride, which f makes those of its output: grads,
+     * from dl/d of the latter to dl/d of the former, and grad_z (n) = f''(z) times the sum over rows
+     * of directions times what grads were. curvature NULL: f''(z) is 0. */
+    void (*directions_backward)(size_t n_rows, size_t n, size_t stride, const void *d,
+                                const void *curvature, const void *directions, void *grads,
+                                void *grad_z);
 
     /*
      * hessian (n_outputs, n_inputs, n_inputs), which is f'(z) times that of z, gets what the output

@@ -89,6 +89,11 @@ typedef struct mlp_batch {
     const void *target;         /* (N, K) real; NULL when class_index is given */
     const int64_t *class_index; /* (N,) each in [0, K); for the cross entropies only, else NULL */
     const void *sample_weight;  /* (N,) real, none negative; or NULL for 1 everywhere */
+    /* What the derivatives should become. The loss of a step and of mlp_value_and_grad is then
+     *     loss(y_hat, y) + dy_dx_weight MSE(dy_hat/dx, dy_dx)
+     * the MSE of K D numbers a sample, with the reduction of the loss. Nothing else looks at it. */
+    const void *dy_dx;   /* (N, K, D) real; or NULL */
+    double dy_dx_weight; /* at least 0 */
 } mlp_batch;
 
 /* What one layer leaves behind, whole batch; a NULL pointer: not kept. */

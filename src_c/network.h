@@ -58,6 +58,7 @@ typedef struct mlp_needs {
     int own_outputs;         /* outputs live here rather than with the caller */
     int own_gradients;       /* the gradient vector lives here */
     int gathers_class_index; /* of a gathered batch */
+    int gathers_dy_dx;       /* of a gathered batch */
     int drops_units;         /* the derivative of ReLU is no longer in its output */
 } mlp_needs;
 
@@ -88,7 +89,7 @@ struct mlp_workspace {
     double *row_values;     /* (value_rows) */
     void *spread_x;         /* (block_rows, n_inputs) at mlp_pitch */
     void *gathered_x;       /* (gathered_rows, n_inputs) at mlp_pitch */
-    void *gathered_target, *gathered_weight;
+    void *gathered_target, *gathered_weight, *gathered_dy_dx;
     int64_t *gathered_class_index;
 };
 
@@ -142,6 +143,8 @@ MLP_INLINE mlp_batch mlp_batch_rows(const mlp_kernels *kernels, const mlp_batch 
         .target = mlp_const_at(kernels, batch->target, first * n_outputs),
         .class_index = batch->class_index == NULL ? NULL : batch->class_index + first,
         .sample_weight = mlp_const_at(kernels, batch->sample_weight, first),
+        .dy_dx = mlp_const_at(kernels, batch->dy_dx, first * n_outputs * n_inputs),
+        .dy_dx_weight = batch->dy_dx_weight,
     };
 }
 

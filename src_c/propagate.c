@@ -299,6 +299,7 @@ mlp_status mlp_pass_prepare(mlp_workspace *w, const mlp_pass *pass, size_t n_thr
         .drops_units = pass->dropout != NULL,
         .own_gradients = pass->own_gradients,
         .gathers_class_index = pass->batch->class_index != NULL,
+        .gathers_dy_dx = pass->batch->dy_dx != NULL,
     };
     return mlp_workspace_prepare(w, &needs);
 }
@@ -394,6 +395,8 @@ mlp_status mlp_backward_records(mlp_workspace *w, const void *parameters, const 
 mlp_status mlp_value_and_grad(mlp_workspace *w, const void *parameters, const mlp_batch *batch,
                               const mlp_loss *loss, void *gradients, void *grad_x, double *value,
                               size_t n_threads) {
+    if (batch->dy_dx != NULL)
+        return mlp_sobolev(w, parameters, batch, loss, gradients, grad_x, value, n_threads);
     const mlp_pass pass = {
         .batch = batch, .forward = 1, .loss = loss, .gradients = gradients, .grad_x = grad_x};
     const mlp_status status = mlp_pass_prepare(w, &pass, n_threads);

@@ -25,6 +25,10 @@ static int keeps(const mlp_network *net, const mlp_query_needs *needs, size_t l,
                !(is_last && needs->keeps[MLP_KEPT_OUTPUT_PRE_ACTIVATION]);
     case MLP_KEPT_OUTPUT_PRE_ACTIVATION:
         return is_last;
+    case MLP_KEPT_DIRECTIONS:
+    case MLP_KEPT_SCALED_DIRECTIONS:
+    case MLP_KEPT_DIRECTIONS_GRAD:
+        return !is_last;
     default:
         return 1;
     }
@@ -33,6 +37,7 @@ static int keeps(const mlp_network *net, const mlp_query_needs *needs, size_t l,
 static void lay_out_strip(const mlp_network *net, const mlp_query_needs *needs, mlp_arena *arena,
                           mlp_query_strip *strip) {
     const mlp_kernels *kernels = needs->kernels;
+    const size_t n_rows = mlp_product_or_huge(needs->n_rows, needs->n_directions);
     strip->layers = mlp_arena_carve(arena, net->n_layers, sizeof *strip->layers);
     for (size_t l = 0; l < net->n_layers; l++) {
         const size_t width = net->layers[l].n_outputs;
@@ -41,7 +46,10 @@ static void lay_out_strip(const mlp_network *net, const mlp_query_needs *needs, 
         for (int what = 0; what < MLP_N_KEPT; what++)
             if (keeps(net, needs, l, (mlp_kept)what))
                 layer.kept[what] = mlp_arena_carve(
-                    arena, mlp_product_or_huge(needs->n_rows, layer.stride), kernels->real_bytes);
+                    arena,
+                    mlp_product_or_huge(what < MLP_KEPT_DIRECTIONS ? needs->n_rows : n_rows,
+                                        layer.stride),
+                    kernels->real_bytes);
         if (arena->block != NULL)
             strip->layers[l] = layer; /* else only counting: the list does not exist */
     }
@@ -65,6 +73,7 @@ static void lay_out(const mlp_network *net, const mlp_query_needs *needs, mlp_ar
         if (arena->block != NULL) query->strips[i] = strip;
     }
     query->shared = mlp_arena_carve(arena, needs->shared_reals, kernels->real_bytes);
+    query->values = mlp_arena_carve(arena, needs->n_values, sizeof *query->values);
     query->scratch_bytes = kernels->scratch_bytes(n_inner);
     query->scratch = mlp_arena_carve(arena, needs->n_threads, query->scratch_bytes);
 }

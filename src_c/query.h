@@ -25,20 +25,26 @@ typedef enum mlp_kept {
     MLP_KEPT_Z_TANGENT,             /* change of the pre-activation */
     MLP_KEPT_GRAD,                  /* dl/dz */
     MLP_KEPT_GRAD_TANGENT,          /* change of dl/dz */
+    /* Of hidden layers, n_directions rows a sample: */
+    MLP_KEPT_DIRECTIONS,        /* rows of a Jacobian on their way, at the pre-activation */
+    MLP_KEPT_SCALED_DIRECTIONS, /* times f'(z) */
+    MLP_KEPT_DIRECTIONS_GRAD,   /* dl/d of the rows at the pre-activation */
     MLP_N_KEPT
 } mlp_kept;
 
-#define MLP_QUERY_BUFFERS 4
+#define MLP_QUERY_BUFFERS 6
 
 typedef struct mlp_query_needs {
     const mlp_kernels *kernels;
     size_t n_threads;
-    size_t n_strips; /* sets of arrays: one a thread, or one */
-    size_t n_rows;   /* samples of a strip */
-    int keeps[MLP_N_KEPT];
+    size_t n_strips;                        /* sets of arrays: one a thread, or one */
+    size_t n_rows;                          /* samples of a strip */
+    size_t n_directions;                    /* rows of a sample, where there are any */
+    int64_t keeps[MLP_N_KEPT];              /* whether; so wide that no padding is compared */
     size_t buffer_reals[MLP_QUERY_BUFFERS]; /* of plain buffers, in each set */
     size_t shared_reals;                    /* of one more, for all */
     size_t n_inner;                         /* the longest inner dimension of a product */
+    size_t n_values;                        /* doubles for row values */
 } mlp_query_needs;
 
 typedef struct mlp_query_layer {
@@ -59,6 +65,7 @@ struct mlp_query {
     mlp_linear *directions; /* (n_layers) a change of the parameters, without activation */
     mlp_query_strip *strips;
     void *shared;
+    double *values;
     size_t scratch_bytes; /* of one worker */
     void *scratch;
 };
@@ -67,6 +74,9 @@ struct mlp_query {
 mlp_status mlp_query_prepare(mlp_workspace *workspace, const mlp_query_needs *needs);
 
 void mlp_query_destroy(mlp_query *query);
+
+/* Multiply-adds of a sample on the way to a Jacobian, in either mode (jacobian.c). */
+size_t mlp_jacobian_work(const mlp_network *network, int forward_mode);
 
 /* Points the linears at the parameters, and the directions at a change of them unless NULL. */
 void mlp_query_bind(mlp_workspace *workspace, const void *parameters, const void *direction);

@@ -13,8 +13,9 @@
 #define MLP_STEP_OVERHEAD ((size_t)1 << 15)
 
 /* Plain SGD is done while a gradient is in registers, and undone should anything not be finite. */
-static const mlp_optimizer *updated_in_passing(const mlp_optimizer *optimizer) {
-    return optimizer->kind == MLP_SGD && optimizer->first_moment == NULL &&
+static const mlp_optimizer *updated_in_passing(const mlp_optimizer *optimizer,
+                                               const mlp_batch *batch) {
+    return batch->dy_dx == NULL && optimizer->kind == MLP_SGD && optimizer->first_moment == NULL &&
                    !mlp_adjusts_gradient(optimizer)
                ? optimizer
                : NULL;
@@ -22,9 +23,16 @@ static const mlp_optimizer *updated_in_passing(const mlp_optimizer *optimizer) {
 
 /* One update; the workspace is laid out for the pass. */
 static mlp_status run_step(mlp_workspace *w, const mlp_pass *pass, void *parameters,
-                           mlp_optimizer *optimizer, double *value) {
+                           mlp_optimizer *optimizer, double *value, size_t n_threads) {
     const mlp_network *net = w->network;
-    const int finite = mlp_pass_run(w, pass, parameters, value) && isfinite(*value);
+    int finite = 1;
+    if (pass->batch->dy_dx != NULL) {
+        const mlp_status status = mlp_sobolev(w, parameters, pass->batch, pass->loss, w->gradients,
+                                              NULL, value, n_threads);
+        if (status != MLP_OK) return status;
+    } else
+        finite = mlp_pass_run(w, pass, parameters, value);
+    finite &= isfinite(*value) != 0;
     if (pass->update != NULL && finite) {
         optimizer->step++;
         return MLP_OK;
@@ -50,12 +58,12 @@ mlp_status mlp_train_step(mlp_workspace *w, void *parameters, const mlp_batch *b
         .loss = loss,
         .dropout = dropout,
         .own_gradients = 1,
-        .update = updated_in_passing(optimizer),
+        .update = updated_in_passing(optimizer, batch),
         .parameters = parameters,
     };
     const mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
     if (status != MLP_OK) return status;
-    return run_step(w, &pass, parameters, optimizer, value);
+    return run_step(w, &pass, parameters, optimizer, value, n_threads);
 }
 
 /* Rows order[0 .. n) of `from`, each of n_bytes, at every `stride` bytes of `to`. A short row is
@@ -84,11 +92,12 @@ static void gather_rows(const int64_t *order, size_t n, size_t n_bytes, const vo
     }
 }
 
-/* Rows order[0 .. n) of data, copied side by side; those of x at mlp_pitch. */
+/* Rows order[0 .. n) of data, copied side by side; those of x at mlp_pitch, but for sobolev.c. */
 static mlp_batch gather(mlp_workspace *w, const mlp_batch *data, const int64_t *order, size_t n) {
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->needs.kernels;
-    const size_t n_inputs = net->layers[0].n_inputs, pitch = mlp_pitch(kernels, n_inputs);
+    const size_t n_inputs = net->layers[0].n_inputs;
+    const size_t pitch = data->dy_dx == NULL ? mlp_pitch(kernels, n_inputs) : n_inputs;
     const size_t n_outputs = net->layers[net->n_layers - 1].n_outputs;
     const mlp_batch batch = {
         .n_samples = n,
@@ -96,6 +105,8 @@ static mlp_batch gather(mlp_workspace *w, const mlp_batch *data, const int64_t *
         .target = data->target == NULL ? NULL : w->gathered_target,
         .class_index = data->class_index == NULL ? NULL : w->gathered_class_index,
         .sample_weight = data->sample_weight == NULL ? NULL : w->gathered_weight,
+        .dy_dx = data->dy_dx == NULL ? NULL : w->gathered_dy_dx,
+        .dy_dx_weight = data->dy_dx_weight,
     };
     const size_t real = kernels->real_bytes, target_bytes = n_outputs * real;
     gather_rows(order, n, n_inputs * real, data->x, w->gathered_x, pitch * real);
@@ -106,6 +117,9 @@ static mlp_batch gather(mlp_workspace *w, const mlp_batch *data, const int64_t *
                     sizeof(int64_t));
     if (data->sample_weight != NULL)
         gather_rows(order, n, real, data->sample_weight, w->gathered_weight, real);
+    if (data->dy_dx != NULL)
+        gather_rows(order, n, n_inputs * target_bytes, data->dy_dx, w->gathered_dy_dx,
+                    n_inputs * target_bytes);
     return batch;
 }
 
@@ -126,7 +140,7 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
                            .loss = loss,
                            .dropout = epoch->dropout != NULL ? &dropout : NULL,
                            .own_gradients = 1,
-                           .update = updated_in_passing(optimizer),
+                           .update = updated_in_passing(optimizer, data),
                            .parameters = parameters,
                            .gathered_rows = epoch->order != NULL ? batch_size : 0};
     mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
@@ -149,7 +163,7 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
             optimizer->learning_rate = epoch->learning_rates[epoch->n_steps];
         dropout.step = (uint64_t)optimizer->step;
         double value;
-        status = run_step(w, &pass, parameters, optimizer, &value);
+        status = run_step(w, &pass, parameters, optimizer, &value, n_threads);
         if (status != MLP_OK) return status;
         epoch->n_steps++;
         epoch->loss_total += value * ((double)n / (double)n_samples);

@@ -124,6 +124,11 @@ static void lay_out(mlp_workspace *w, const mlp_needs *needs, mlp_arena *arena) 
                                         net->layers[n_layers - 1].n_outputs),
                         real_bytes);
     w->gathered_weight = mlp_arena_carve(arena, needs->gathered_rows, real_bytes);
+    w->gathered_dy_dx = mlp_arena_carve(
+        arena,
+        product_or_huge(needs->gathers_dy_dx ? needs->gathered_rows : 0,
+                        product_or_huge(net->layers[n_layers - 1].n_outputs, n_inputs)),
+        real_bytes);
     w->gathered_class_index = mlp_arena_carve(
         arena, needs->gathers_class_index ? needs->gathered_rows : 0, sizeof(int64_t));
 }

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cases import Array, Case
-from ..work import EPOCHS, JOBS
+from ..work import EPOCHS, JOBS, n_parameters
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -24,6 +24,7 @@ class Peer(ABC):
 
     title: ClassVar[str]
     jobs: ClassVar[tuple[str, ...]] = JOBS
+    derivative_jobs: ClassVar[tuple[str, ...]] = ()  # those that can be asked for besides
 
     def __init__(self, case: Case, n_threads: int) -> None:
         self.case = case
@@ -45,7 +46,9 @@ class Peer(ABC):
 
     def prepare(self, job: str, x: Array, y: NDArray[Any]) -> tuple[Any, ...]:
         """The arguments of a job, as the library keeps such data; `call` is for NumPy's arrays."""
-        return (x,) if job in ("forward", "call") else (x, y)
+        if job == "hvp":
+            return x, y, direction(self.case)
+        return (x,) if job in OF_INPUTS else (x, y)
 
     def before_slice(self) -> None:  # noqa: B027 - most peers have none
         """Settings that are the process's and not the net's."""
@@ -67,10 +70,23 @@ class Peer(ABC):
         """Epochs of Adam steps, each taking the rows in its order; see `fits`."""
         raise NotImplementedError
 
+    def as_derivative(self, job: str, result: Any) -> Array:
+        """What a derivative gave back: (N, K, D), (P,) in the layout of `parameters`, or (N,)."""
+        return np.asarray(result[1] if job == "value_and_jacobian" else result)
+
     @property
     @abstractmethod
     def parameters(self) -> Array:
         """All of them now: of each layer the weight (n_inputs, n_outputs), then the bias."""
+
+
+# Jobs that need no targets.
+OF_INPUTS = ("forward", "call", "jacobian", "value_and_jacobian")
+
+
+def direction(case: Case) -> Array:
+    """What the Hessian is multiplied with, in the layout of `Peer.parameters`."""
+    return np.random.default_rng(1).standard_normal(n_parameters(case), dtype=np.float32)
 
 
 def split(flat: Array, case: Case) -> list[tuple[Array, Array]]:

@@ -12,6 +12,7 @@ from jax import lax
 from numpy.typing import NDArray
 
 from ..cases import Array, Case
+from ..work import DERIVATIVES
 from .base import BETA1, BETA2, EPSILON, Peer, is_epoch, join, split
 
 jax.config.update("jax_platforms", "cpu")
@@ -49,6 +50,7 @@ class JaxNet(Peer):
     """Steps give their old parameters away, so that the new ones can take their place."""
 
     title = "JAX"
+    derivative_jobs = DERIVATIVES
 
     def __init__(self, case: Case, n_threads: int) -> None:
         super().__init__(case, n_threads)
@@ -100,6 +102,26 @@ class JaxNet(Peer):
             return state, values
 
         self._shuffled = jax.jit(shuffled, donate_argnums=0)
+
+        def value_twice(layers: Any, x: Any) -> Any:
+            y_hat = output(pre_activation(layers, x))
+            return y_hat, y_hat
+
+        # The mode with fewer rows, sample by sample.
+        in_mode = jax.jacrev if case.sizes[-1] <= case.sizes[0] else jax.jacfwd
+        of_sample = in_mode(value_twice, argnums=1, has_aux=True)
+
+        def hvp(layers: Any, x: Any, y: Any, vector: Any) -> Any:
+            return jax.jvp(lambda p: jax.grad(loss)(p, x, y), (layers,), (vector,))[1]
+
+        def norm(layers: Any, x: Any, y: Any) -> Any:
+            gradients = jax.grad(loss)(layers, x[None], y[None])
+            return jnp.sqrt(sum(jnp.sum(g * g) for g in jax.tree.leaves(gradients)))
+
+        self._value_and_jacobian = jax.jit(jax.vmap(of_sample, in_axes=(None, 0)))
+        self._jacobian = jax.jit(lambda layers, x: self._value_and_jacobian(layers, x)[0])
+        self._hvp = jax.jit(hvp)
+        self._gradient_norms = jax.jit(jax.vmap(norm, in_axes=(None, 0, 0)))
         self._forward = jax.jit(lambda layers, x: output(pre_activation(layers, x)))
         self._value_and_grad = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
         self._sgd_step, self._adam_step, self._sgd_epoch, self._adam_epoch = (
@@ -127,7 +149,17 @@ class JaxNet(Peer):
             x, y = (a.reshape(-1, self.case.batch_size, *a.shape[1:]) for a in (x, y))
         if y.dtype == np.int64:
             y = y.astype(np.int32)
-        return super().prepare(job, *(jnp.array(a, copy=True) for a in (x, y)))
+        arguments = super().prepare(job, *(jnp.array(a, copy=True) for a in (x, y)))
+        if job == "hvp":
+            *arguments, vector = arguments
+            vector = jax.tree.map(lambda a: jnp.array(a, copy=True), split(vector, self.case))
+            return (*arguments, vector)
+        return arguments
+
+    def as_derivative(self, job: str, result: Any) -> Array:
+        if job == "hvp":
+            return join(result)
+        return np.asarray(result[0] if job == "value_and_jacobian" else result)
 
     @property
     def parameters(self) -> Array:
@@ -170,3 +202,15 @@ class JaxNet(Peer):
     def learn(self, x: Any, y: Any, orders: list[NDArray[np.int64]]) -> None:
         for order in orders:
             self._adam(self._shuffled, x, y, jnp.asarray(order.astype(np.int32)))
+
+    def jacobian(self, x: Any) -> Any:
+        return self._jacobian(self.layers, x).block_until_ready()
+
+    def value_and_jacobian(self, x: Any) -> Any:
+        return jax.block_until_ready(self._value_and_jacobian(self.layers, x))
+
+    def hvp(self, x: Any, y: Any, vector: Any) -> Any:
+        return jax.block_until_ready(self._hvp(self.layers, x, y, vector))
+
+    def gradient_norms(self, x: Any, y: Any) -> Any:
+        return self._gradient_norms(self.layers, x, y).block_until_ready()

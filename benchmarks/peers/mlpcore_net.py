@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 import mlpcore
 
 from ..cases import Array, Case
+from ..work import DERIVATIVES
 from .base import BETA1, BETA2, EPSILON, Peer
 
 LOSSES = {
@@ -24,6 +25,7 @@ class MlpcoreNet(Peer):
     """Public calls alone; `fit` is a `Trainer`'s, which is made once."""
 
     title = "mlpcore"
+    derivative_jobs = DERIVATIVES
 
     def __init__(self, case: Case, n_threads: int) -> None:
         super().__init__(case, n_threads)
@@ -80,3 +82,15 @@ class MlpcoreNet(Peer):
 
     def adam_epoch(self, x: Array, y: NDArray[Any]) -> object:
         return self.adam_trainer.fit(x, y, epochs=1)
+
+    def jacobian(self, x: Array) -> Array:
+        return self.net.jacobian(x)
+
+    def value_and_jacobian(self, x: Array) -> tuple[Array, Array]:
+        return self.net.value_and_jacobian(x)
+
+    def hvp(self, x: Array, y: NDArray[Any], vector: Array) -> Array:
+        return self.net.hvp(x, y, self.loss, vector)
+
+    def gradient_norms(self, x: Array, y: NDArray[Any]) -> Array:
+        return self.net.per_sample_gradient_norms(x, y, self.loss)

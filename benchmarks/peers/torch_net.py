@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import func
 from torch.nn import functional
 
 from ..cases import Array, Case
-from .base import BETA1, BETA2, EPSILON, Peer, join, mini_batches, split
+from ..work import DERIVATIVES
+from .base import BETA1, BETA2, EPSILON, OF_INPUTS, Peer, direction, join, mini_batches, split
 
 ACTIVATIONS = {
     "identity": lambda z: z,
@@ -27,6 +29,8 @@ LOSSES = {
     "bce": functional.binary_cross_entropy_with_logits,
     "cross_entropy": functional.cross_entropy,
 }
+# The gradient of mse_loss has no forward mode in PyTorch 2.13: "ZeroTensors are immutable".
+TWICE = LOSSES | {"mse": lambda z, y: (z - y).square().mean()}
 
 
 def as_layers(tensors: list[torch.Tensor]) -> Array:
@@ -39,6 +43,7 @@ class TorchNet(Peer):
     """Eager; the optimizers are the fused ones, which are the fastest."""
 
     title = "PyTorch"
+    derivative_jobs = DERIVATIVES
 
     def __init__(self, case: Case, n_threads: int) -> None:
         super().__init__(case, n_threads)
@@ -49,6 +54,27 @@ class TorchNet(Peer):
             for shape in ((n_outputs, n_inputs), (n_outputs,))
         ]
         self.loss = LOSSES[case.loss]
+
+        def value_twice(tensors: Any, x: torch.Tensor) -> Any:
+            y_hat = self._forward(tensors, x)
+            return y_hat, y_hat
+
+        def loss(tensors: Any, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return TWICE[case.loss](self._pre_activation(tensors, x), y)
+
+        def norm(tensors: Any, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            gradients = func.grad(loss)(tensors, x[None], y[None])
+            return torch.stack([g.square().sum() for g in gradients]).sum().sqrt()
+
+        def gradient_of(x: torch.Tensor, y: torch.Tensor) -> Any:
+            return lambda tensors: func.grad(loss)(tensors, x, y)
+
+        # The mode with fewer rows, sample by sample.
+        in_mode = func.jacrev if case.sizes[-1] <= case.sizes[0] else func.jacfwd
+        of_sample = in_mode(value_twice, argnums=1, has_aux=True)
+        self._value_and_jacobian = func.vmap(of_sample, in_dims=(None, 0))
+        self._gradient_norms = func.vmap(norm, in_dims=(None, 0, 0))
+        self._gradient_of = gradient_of
 
     @classmethod
     def version(cls) -> str:
@@ -68,8 +94,12 @@ class TorchNet(Peer):
         if job == "call":
             return (x,)
         rows = torch.from_numpy(x)
-        if job == "forward":
+        if job in OF_INPUTS:
             return (rows,)
+        if job == "hvp":
+            parts = split(direction(self.case), self.case)
+            tensors = [torch.tensor(a) for weight, bias in parts for a in (weight.T, bias)]
+            return rows, torch.from_numpy(y), tensors
         return rows.requires_grad_(job == "value_and_grad"), torch.from_numpy(y)
 
     @property
@@ -79,6 +109,30 @@ class TorchNet(Peer):
     def as_gradients(self, result: Any) -> tuple[float, Array, Array]:
         value, (*flat, inputs) = result
         return float(value.detach()), as_layers(flat), inputs.numpy()
+
+    def as_derivative(self, job: str, result: Any) -> Array:
+        if job == "hvp":
+            return as_layers(result)
+        array: Array = (result[0] if job == "value_and_jacobian" else result).numpy()
+        return array
+
+    def jacobian(self, x: torch.Tensor) -> torch.Tensor:
+        jacobian: torch.Tensor = self.value_and_jacobian(x)[0]
+        return jacobian
+
+    def value_and_jacobian(self, x: torch.Tensor) -> Any:
+        return self._value_and_jacobian(self._constants, x)
+
+    def hvp(self, x: torch.Tensor, y: torch.Tensor, vector: list[torch.Tensor]) -> Any:
+        return func.jvp(self._gradient_of(x, y), (self._constants,), (vector,))[1]
+
+    def gradient_norms(self, x: torch.Tensor, y: torch.Tensor) -> Any:
+        return self._gradient_norms(self._constants, x, y)
+
+    @property
+    def _constants(self) -> list[torch.Tensor]:
+        """The parameters, of which autograd shall keep nothing."""
+        return [tensor.detach() for tensor in self.tensors]
 
     def _pre_activation(self, tensors: list[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         activate = ACTIVATIONS[self.case.hidden_activation]
@@ -135,6 +189,7 @@ class TorchCompileNet(TorchNet):
     """
 
     title = "torch.compile"
+    derivative_jobs = ()
 
     def __init__(self, case: Case, n_threads: int) -> None:
         super().__init__(case, n_threads)

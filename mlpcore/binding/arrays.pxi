@@ -30,7 +30,8 @@ cdef inline bint overlap(cnp.ndarray a, cnp.ndarray b) noexcept:
             and b_begin < a_begin + cnp.PyArray_NBYTES(a))
 
 
-cdef mlp_batch make_batch(object x, object target, object sample_weight, size_t n) noexcept:
+cdef mlp_batch make_batch(object x, object target, object sample_weight, size_t n,
+                          object jacobian=None):
     cdef mlp_batch batch
     batch.n_samples = n
     batch.x = data(x)
@@ -42,6 +43,11 @@ cdef mlp_batch make_batch(object x, object target, object sample_weight, size_t 
         else:
             batch.target = data(target)
     batch.sample_weight = data(sample_weight)
+    batch.dy_dx = NULL
+    if jacobian is not None:
+        dy_dx, weight = jacobian
+        batch.dy_dx = data(dy_dx)
+        batch.dy_dx_weight = weight
     return batch
 
 
@@ -65,6 +71,7 @@ cdef bint usable_batch(object x, object y, int typenum, cnp.npy_intp n_inputs,
     batch.target = NULL
     batch.class_index = NULL
     batch.sample_weight = NULL
+    batch.dy_dx = NULL
     if ndim == 2 and (y_ndim < 1 or cnp.PyArray_DIM(<cnp.ndarray> y, 0) != n):
         return False
     if usable(y, typenum):

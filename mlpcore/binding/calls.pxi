@@ -160,13 +160,19 @@ cdef class Network(DifferentiableNetwork):
             return self._train_step_checked(x, y, loss, optimizer, sample_weight)
         return value
 
-    def value_and_grad(self, x, y, loss, sample_weight=None):
+    def value_and_grad(self, x, y, loss, sample_weight=None, *, dy_dx=None, dy_dx_weight=1.0):
         """Loss of a batch and its gradients, in one trip into C.
 
         Parameters
         ----------
         x, y, loss, sample_weight
             As for `train_step`.
+        dy_dx : array_like of shape (N, K, D), optional
+            Known derivatives of the targets in the inputs; with one output (N, D) will do. The loss
+            then is ``loss + dy_dx_weight * mse(net.jacobian(x), dy_dx)``, whose gradients need the
+            net's second derivatives, and are exact.
+        dy_dx_weight : float, default 1
+            How much the derivatives count, at least 0.
 
         Returns
         -------
@@ -178,7 +184,17 @@ cdef class Network(DifferentiableNetwork):
         Raises
         ------
         ValueError, TypeError
-            If an argument does not fit.
+            If an argument does not fit; also for `dy_dx` with a loss that is a Python function.
+
+        Notes
+        -----
+        The reduction of the derivatives' mean squared error is that of the loss, over the K D
+        derivatives of each sample: "mean" divides by N K D, "batch_mean" by N, "sum" by nothing;
+        with sample weights N is their sum. That is so beside a cross entropy too, whose own mean
+        divides by N.
+
+        Second derivatives are those of `hvp`, and 0 where an activation is piecewise linear, at its
+        kinks too: in a net of ReLU, dy_dx teaches the weights, and the biases nothing.
 
         Examples
         --------
@@ -192,8 +208,10 @@ cdef class Network(DifferentiableNetwork):
         cdef mlp_batch batch
         cdef double value = 0.0
         cdef cnp.npy_intp n_parameters = <cnp.npy_intp> self.work_per_row
-        if not self.may_go_straight(x, y, loss, sample_weight, &as_known, &batch):
-            return self._value_and_grad_checked(x, y, loss, sample_weight)
+        if (dy_dx is not None
+                or not self.may_go_straight(x, y, loss, sample_weight, &as_known, &batch)):
+            return self._value_and_grad_checked(
+                x, y, loss, sample_weight, dy_dx, dy_dx_weight)
         cdef cnp.ndarray flat = cnp.PyArray_EMPTY(1, &n_parameters, self.typenum, 0)
         cdef cnp.ndarray inputs = cnp.PyArray_EMPTY(
             cnp.PyArray_NDIM(<cnp.ndarray> x), cnp.PyArray_DIMS(<cnp.ndarray> x), self.typenum, 0)
@@ -262,8 +280,10 @@ cdef class Network(DifferentiableNetwork):
         return value
 
     def _value_and_grad(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
-                        LossKernel loss not None, gradients, grad_x, size_t n_threads):
-        cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
+                        LossKernel loss not None, gradients, grad_x, size_t n_threads,
+                        jacobian=None):
+        cdef mlp_batch batch = make_batch(
+            x, target, sample_weight, <size_t> x.shape[0], jacobian)
         cdef double value = 0.0
         self.run_value_and_grad(
             &batch, &loss.c, data(gradients), data(grad_x), &value, n_threads)
@@ -271,8 +291,9 @@ cdef class Network(DifferentiableNetwork):
 
     def _train_step(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
                     LossKernel loss not None, OptimizerKernel optimizer not None,
-                    size_t n_threads, Dropout dropout=None):
-        cdef mlp_batch batch = make_batch(x, target, sample_weight, <size_t> x.shape[0])
+                    size_t n_threads, Dropout dropout=None, jacobian=None):
+        cdef mlp_batch batch = make_batch(
+            x, target, sample_weight, <size_t> x.shape[0], jacobian)
         cdef double value = 0.0
         cdef int status = self.run_train_step(
             &batch, &loss.c, optimizer, &value, n_threads, dropout)
@@ -281,7 +302,8 @@ cdef class Network(DifferentiableNetwork):
     def _train_epoch(self, cnp.ndarray x not None, cnp.ndarray target not None, sample_weight,
                      order, size_t batch_size, LossKernel loss not None,
                      OptimizerKernel optimizer not None, size_t n_threads,
-                     learning_rates=None, EpochPosition position=None, Dropout dropout=None):
+                     learning_rates=None, EpochPosition position=None, Dropout dropout=None,
+                     jacobian=None):
         cdef size_t n = <size_t> (x if order is None else order).shape[0]
         if position is None:
             position = EpochPosition()
@@ -297,9 +319,9 @@ cdef class Network(DifferentiableNetwork):
         self.ready()
         optimizer.begin(self)
         cdef list raised = []
-        cdef mlp_workspace *workspace = self.take()
         # An order may leave rows out.
-        cdef mlp_batch batch = make_batch(x, target, sample_weight, n)
+        cdef mlp_batch batch = make_batch(x, target, sample_weight, n, jacobian)
+        cdef mlp_workspace *workspace = self.take()
         cdef void *p_parameters = data(self._parameters)
         cdef mlp_epoch epoch
         cdef mlp_status status = MLP_OUT_OF_MEMORY

@@ -21,6 +21,7 @@ from .derivatives import (
     laplacian,
     parameter_jacobian,
     per_sample_gradients,
+    sobolev_value_and_grad,
     vjp,
 )
 from .dropout import dropout_mask
@@ -87,6 +88,7 @@ __all__ = [
     "per_sample_gradients",
     "rmsprop_step",
     "sgd_step",
+    "sobolev_value_and_grad",
     "softmax_jacobian",
     "trace",
     "value_and_grad",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .activations import Array, activation_second_derivative
-from .losses import loss_gradient, loss_hessian_product
+from .losses import loss_gradient, loss_hessian_product, loss_value
 from .network import (
     Gradients,
     Layers,
@@ -238,6 +238,84 @@ def parameter_jacobian(layers: Layers, x: ArrayLike) -> Array:
     units = np.eye(len(np.asarray(layers[-1][0])))
     samples = [[vjp(layers, row[np.newaxis], [unit]).flat for unit in units] for row in rows]
     return np.asarray(samples)
+
+
+def sobolev_value_and_grad(
+    layers: Layers,
+    x: ArrayLike,
+    y: ArrayLike,
+    loss: str,
+    dy_dx: ArrayLike,
+    dy_dx_weight: float = 1.0,
+    reduction: str = "mean",
+    sample_weight: ArrayLike | None = None,
+    **parameters: Any,
+) -> tuple[float, Gradients]:
+    """Loss of the outputs and of their derivatives in the inputs, and all its gradients.
+
+    Parameters
+    ----------
+    layers, x, y, loss, reduction, sample_weight, **parameters
+        As for `value_and_grad`.
+    dy_dx : array_like of shape (N, K, D)
+        What the Jacobian should become.
+    dy_dx_weight : float
+
+    Returns
+    -------
+    value : float
+        The loss plus `dy_dx_weight` times the mean squared error of the Jacobian, K D numbers a
+        sample, with the same reduction.
+    gradients : Gradients
+
+    Notes
+    -----
+    The columns dz/dx go forward beside the values, and the chain rule goes back through both: where
+    columns meet an activation, a' = f'(z) z' depends on z' and, by f''(z), on z itself.
+
+    Examples
+    --------
+    >>> net = [([[2.0]], None, "identity")]
+    >>> value, gradients = sobolev_value_and_grad(net, [[3.0]], [[6.0]], "mse", [[[5.0]]])
+    >>> value, gradients.weights[0]
+    (9.0, array([[-6.]]))
+    """
+    steps = trace(layers, x)
+    n_samples, n_inputs = steps[0].input.shape
+    # Columns (N, width, D): of each layer's input and of its pre-activation.
+    inputs = [np.broadcast_to(np.eye(n_inputs), (n_samples, n_inputs, n_inputs))]
+    pre_activations = []
+    for step in steps:
+        pre_activations.append(step.layer.weight @ inputs[-1])
+        inputs.append(_times_derivative_columns(step, pre_activations[-1]))
+
+    flat = (n_samples, -1)
+    distance = (inputs[-1].reshape(flat), np.reshape(dy_dx, flat), sample_weight, reduction)
+    distance_value = loss_value("mse", *distance)
+    g_columns = dy_dx_weight * loss_gradient("mse", *distance).reshape(inputs[-1].shape)
+
+    value, gradients = value_and_grad(
+        layers, x, y, loss, reduction, sample_weight=sample_weight, **parameters
+    )
+    g = np.zeros_like(steps[-1].output)  # what the columns give back to the values
+    for i in reversed(range(len(steps))):
+        step = steps[i]
+        bent = [
+            _derivative_tangent(step, pre_activations[i][:, :, d], g_columns[:, :, d])
+            for d in range(n_inputs)
+        ]
+        dz = step.times_derivative(g) + np.sum(bent, axis=0)
+        dz_columns = _times_derivative_columns(step, g_columns)
+        gradients.pre_activations[i] += dz
+        gradients.weights[i] += dz.T @ step.input
+        gradients.weights[i] += np.einsum("nkd,njd->kj", dz_columns, inputs[i])
+        bias = gradients.biases[i]
+        if bias is not None:
+            bias += dz.sum(axis=0)
+        g = dz @ step.layer.weight
+        g_columns = step.layer.weight.T @ dz_columns
+        gradients.layer_inputs[i] += g
+    return value + dy_dx_weight * distance_value, gradients
 
 
 def per_sample_gradients(

@@ -71,36 +71,49 @@ static void MLP_REAL(multiply)(size_t n, const void *da, const void *d, void *dz
     }
 }
 
-/* <a, b>, the products rounded to the dtype. */
-MLP_INLINE double MLP_REAL(inner_product)(size_t n, const mlp_real *a, const mlp_real *b) {
+/* product = p (da - origin - mean) over n reals. */
+MLP_INLINE void MLP_REAL(multiply_centred)(size_t n, const mlp_real *p, const mlp_real *da,
+                                           mlp_real origin, mlp_real mean, mlp_real *product) {
+    const mlp_vec first = v_set1(origin), second = v_set1(mean);
+    for (size_t j = 0; j < n; j += MLP_LANES) {
+        const mlp_tail tail = v_tail(n - j < MLP_LANES ? n - j : MLP_LANES);
+        const mlp_vec entry = v_sub(v_sub(v_load_tail(da + j, tail), first), second);
+        v_store_tail(product + j, tail, v_mul(v_load_tail(p + j, tail), entry));
+    }
+}
+
+/* <da - origin, p>, the products rounded to the dtype. */
+MLP_INLINE double MLP_REAL(mean_from)(size_t n, const mlp_real *p, const mlp_real *da,
+                                      mlp_real origin) {
     mlp_real products[MLP_SUM_BLOCK];
     double lanes[MLP_SUM_LANES] = {0};
     for (size_t begin = 0; begin < n; begin += MLP_SUM_BLOCK) {
         const size_t length = n - begin < MLP_SUM_BLOCK ? n - begin : MLP_SUM_BLOCK;
-        MLP_REAL(multiply)(length, a + begin, b + begin, products);
+        MLP_REAL(multiply_centred)(length, p + begin, da + begin, origin, 0, products);
         MLP_REAL(add_terms)(n, length, products, lanes);
     }
     return MLP_REAL(sum_of_terms)(n, products, lanes);
 }
 
-/* p (da - <da, p>): the Jacobian diag(p) - p p^T of softmax, applied without making it. */
+/*
+ * p (da - <da, p>): the Jacobian diag(p) - p p^T of softmax, applied without making it. It takes a
+ * constant to 0, so that da may be looked at from that of the likeliest output: where p of that
+ * rounds to 1, da would cancel against its own mean.
+ */
 static void MLP_REAL(softmax_backward)(size_t n_rows, size_t n_columns, const void *p,
                                        const void *da, void *dz) {
+    const mlp_real *probability = p, *grad_output = da;
+    mlp_real *grad_input = dz;
     for (size_t row = 0; row < n_rows; row++) {
-        const mlp_real *probability = (const mlp_real *)p + row * n_columns;
-        const mlp_real *grad_output = (const mlp_real *)da + row * n_columns;
-        mlp_real *grad_input = (mlp_real *)dz + row * n_columns;
-        const mlp_vec mean =
-            v_set1((mlp_real)MLP_REAL(inner_product)(n_columns, grad_output, probability));
-        size_t j = 0;
-        for (; j + MLP_LANES <= n_columns; j += MLP_LANES)
-            v_store(grad_input + j,
-                    v_mul(v_load(probability + j), v_sub(v_load(grad_output + j), mean)));
-        if (j < n_columns) {
-            const mlp_tail tail = v_tail(n_columns - j);
-            v_store_tail(grad_input + j, tail,
-                         v_mul(v_load_tail(probability + j, tail),
-                               v_sub(v_load_tail(grad_output + j, tail), mean)));
-        }
+        size_t likeliest = 0;
+        for (size_t k = 1; k < n_columns; k++)
+            if (probability[k] > probability[likeliest]) likeliest = k;
+        const mlp_real origin = grad_output[likeliest];
+        const double mean = MLP_REAL(mean_from)(n_columns, probability, grad_output, origin);
+        MLP_REAL(multiply_centred)(n_columns, probability, grad_output, origin, (mlp_real)mean,
+                                   grad_input);
+        probability += n_columns;
+        grad_output += n_columns;
+        grad_input += n_columns;
     }
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * input_curvature_template.h - second derivatives in the inputs: what an activation adds to a
- * Laplacian, and what that of the output adds to a Hessian.
+ * Laplacian, what that of the output adds to a Hessian, and what a loss of first derivatives gives
+ * back to the pre-activations.
  *
  * Included once for each dtype, after matrix_template.h. Of one sample; t_d is the change of z along
  * input d. An activation bends what it is given:
@@ -32,6 +33,27 @@ static void MLP_REAL(laplacian_step)(size_t n_inputs, size_t n, size_t stride, c
         mlp_vec laplacian = v_mul(s, v_load_tail(t, tail));
         if (bend != NULL) laplacian = v_fma(v_load_tail(bend + j, tail), squares, laplacian);
         v_store_tail(t, tail, laplacian);
+    }
+}
+
+static void MLP_REAL(directions_backward)(size_t n_rows, size_t n, size_t stride, const void *d,
+                                          const void *curvature, const void *directions,
+                                          void *grads, void *grad_z) {
+    const mlp_real *slope = d, *bend = curvature;
+    mlp_real *result = grad_z;
+    for (size_t j = 0; j < n; j += MLP_LANES) {
+        const mlp_tail tail = MLP_ROW_TAIL(n - j);
+        const mlp_vec s = v_load_tail(slope + j, tail);
+        const mlp_real *t = (const mlp_real *)directions + j;
+        mlp_real *g = (mlp_real *)grads + j;
+        mlp_vec sum = v_zero();
+        for (size_t i = 0; i < n_rows; i++, t += stride, g += stride) {
+            const mlp_vec grad = v_load_tail(g, tail);
+            if (bend != NULL) sum = v_fma(v_load_tail(t, tail), grad, sum);
+            v_store_tail(g, tail, v_mul(s, grad));
+        }
+        if (bend != NULL) sum = v_mul(v_load_tail(bend + j, tail), sum);
+        v_store_tail(result + j, tail, sum);
     }
 }
 

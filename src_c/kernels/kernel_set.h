@@ -40,6 +40,7 @@ const mlp_kernels MLP_REAL(mlp_kernels) = {
     .loss_curvature = MLP_REAL(loss_curvature),
     .laplacian_step = MLP_REAL(laplacian_step),
     .softmax_laplacian = MLP_REAL(softmax_laplacian),
+    .directions_backward = MLP_REAL(directions_backward),
     .output_hessian = MLP_REAL(output_hessian),
     .sgd_exchange = MLP_REAL(sgd_exchange),
     .sgd_step = MLP_REAL(sgd_step),

@@ -77,6 +77,7 @@ def run(benchmark, bench, case):
         *bench.compare(case._replace(size_class="large"), ["forward", "adam_step"]),
         *bench.compare(case._replace(size_class="row", batch_size=1), ["forward"]),
         *bench.compare(case._replace(size_class="small"), ["sgd_step"]),
+        *bench.derivatives(case._replace(size_class="row", batch_size=1)),
         *bench.activations(case, ["forward"]),
         *bench.odd(cases.ODD_CASES[-1], ["forward"]),
     ]
@@ -112,18 +113,21 @@ def test_peers_agree_with_the_reference(benchmark, case, name, loss):
         changes |= {"hidden_activation": "tanh", "sizes": (2, 20, 1)}
     changed = case._replace(**changes)
     net = benchmark("peers").load(name)(changed, 1)
-    jobs = benchmark("work").JOBS
-    assert set(net.jobs) <= set(jobs)
+    jobs = (*benchmark("work").JOBS, *benchmark("work").DERIVATIVES)
+    assert {*net.jobs, *net.derivative_jobs} <= set(jobs)
     verify.verify(net, jobs, verify.Expected(changed))
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("name", ["torch", "jax", "onnxruntime"])
 def test_large_peers_agree_with_the_reference(benchmark, case, name):
     peers, verify = benchmark("peers"), benchmark("verify")
     classes, absent = peers.load_all((name,))
     if name in absent:
         pytest.skip(absent[name])
-    verify.verify(classes[name](case, 1), benchmark("work").JOBS, verify.Expected(case))
+    jobs = (*benchmark("work").JOBS, *benchmark("work").DERIVATIVES)
+    for changed in (case, case._replace(sizes=(3, 20, 5), loss="cross_entropy")):
+        verify.verify(classes[name](changed, 1), jobs, verify.Expected(changed))
 
 
 @pytest.mark.parametrize(
@@ -144,6 +148,21 @@ def test_a_wrong_result_is_not_timed(benchmark, monkeypatch, bench, case, name, 
     monkeypatch.setattr(net, job, wrong)
     with pytest.raises(RuntimeError, match="differs"):
         list(bench.compare(case, [job]))
+
+
+@pytest.mark.parametrize("job", ["jacobian", "value_and_jacobian", "hvp", "gradient_norms"])
+def test_a_wrong_derivative_is_not_timed(monkeypatch, bench, case, job):
+    net = bench.peers["mlpcore"]
+    right = getattr(net, job)
+
+    def wrong(self, *arguments):
+        result = right(self, *arguments)
+        return (result[0], 1.2 * result[1]) if isinstance(result, tuple) else 1.2 * result
+
+    assert len(list(bench.derivatives(case, [job]))) == 1
+    monkeypatch.setattr(net, job, wrong)
+    with pytest.raises(RuntimeError, match=f"the result of {job} of mlpcore differs"):
+        list(bench.derivatives(case, [job]))
 
 
 @pytest.mark.parametrize("part", [1, 2])
@@ -183,6 +202,17 @@ def test_flops(benchmark, case, job):
     three_layers = case._replace(sizes=(3, 5, 4, 2), batch_size=7)
     by_hand = counted_by_hand(three_layers, job not in ("forward", "call"), job == "value_and_grad")
     assert benchmark("work").flops(three_layers, job) == by_hand
+
+
+def test_flops_of_derivatives(benchmark, case):
+    flops = benchmark("work").flops
+    net = case._replace(sizes=(3, 5, 4, 2), batch_size=7)  # products of 15, 20 and 8
+    assert flops(net, "jacobian") == flops(net, "value_and_jacobian") == 2 * 7 * (43 + 2 * 35)
+    assert flops(net._replace(sizes=(2, 4, 5, 3)), "jacobian") == 2 * 7 * (43 + 2 * 35)
+    # Forward 2 and a change of the input; back 1, its change 2; the weights 2. Of the first layer
+    # the two products forward but for that change, and one for the weights.
+    assert flops(net, "hvp") == 2 * 7 * (8 * (20 + 8) + 3 * 15)
+    assert flops(net, "gradient_norms") == 2 * 7 * (2 * (20 + 8) + 15)
 
 
 def test_parameters_and_steps(benchmark, case):
@@ -285,13 +315,33 @@ def test_machine_compiles_without_a_warning(tmp_path):
 def test_bars(benchmark, run):
     found = list(benchmark("bars").findings(run.results))
     tables = [finding.table for finding in found]
-    assert set(tables) == {"large", "small", "tiny", "row", "activations", "odd"}
+    assert set(tables) == {"large", "small", "tiny", "row", "derivatives", "activations", "odd"}
     forward = next(f for f in found if f.table == "large")
     assert forward.reached is (forward.value >= 0.9495)  # as printed, 95.0 %
     worse = forward._replace(value=0.5)
     better = forward._replace(value=0.97)
     assert (worse.reached, better.reached) == (False, True)
     assert worse._replace(at_least=False).reached
+
+
+def test_bars_of_derivatives(benchmark, run):
+    timing, bars = benchmark("timing").Timing, benchmark("bars")
+    by_job = {result.job: result for result in run.results if result.question == "derivatives"}
+
+    def found(job, **seconds):
+        timings = {name.replace("_", ", "): timing(*[value] * 3) for name, value in seconds.items()}
+        result = by_job[job]._replace(timings=timings)
+        return {
+            finding.what: (finding.value, finding.reached) for finding in bars.findings([result])
+        }
+
+    beside = "the time of the fastest peer, jax"
+    assert found("jacobian", mlpcore=1e-6, jax=6e-6, torch=9e-6) == {beside: (6.0, True)}
+    assert found("jacobian", mlpcore=1e-6, jax=4e-6) == {beside: (4.0, False)}
+    value = found("value_and_jacobian", mlpcore=3.1e-6)
+    assert value == {"value and Jacobian in one call": (3.1e-6, False)}
+    cost = found("hvp", mlpcore=3e-6, mlpcore_gradient=1e-6)
+    assert cost == {"the time of a gradient": (pytest.approx(3.0), True)}
 
 
 def test_lost_rows_are_named(benchmark, run):

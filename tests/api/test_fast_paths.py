@@ -36,7 +36,7 @@ class Checked(mlpcore.MLP):
         return self._train_step_checked(x, y, loss, optimizer, None)
 
     def value_and_grad(self, x, y, loss):
-        return self._value_and_grad_checked(x, y, loss, None)
+        return self._value_and_grad_checked(x, y, loss, None, None, 1.0)
 
 
 def a_net(cls, output, n_outputs=3, dtype="float32"):

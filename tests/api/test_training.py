@@ -639,8 +639,11 @@ def test_fit_refuses(options, error, message):
 
 def test_validation_with_weights_says_how_many_entries_it_got():
     x, y = regression_data()
-    with pytest.raises(ValueError, match=r"^validation: expected a tuple \(x, y\), got 3 entries"):
-        make_trainer().fit(x, y, epochs=1, validation=(x, y, np.ones(len(x))))
+    weight = np.ones(len(x))
+    with pytest.raises(ValueError, match=r"^validation: expected a tuple .*, got 4 entries"):
+        make_trainer().fit(x, y, epochs=1, validation=(x, y, None, weight))
+    with pytest.raises(ValueError, match=r"^validation: dy_dx: expected shape \(70, 2, 3\), got"):
+        make_trainer().fit(x, y, epochs=1, validation=(x, y, weight))
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ def everything(net, x, y, loss, vector):
         net.laplacian(x),
         net.per_sample_gradients(x, y, loss),
         net.per_sample_gradient_norms(x, y, loss),
+        net.value_and_grad(x, y, loss, dy_dx=net.jacobian(x) - 1)[1].flat,
     ]
 
 
@@ -78,5 +79,10 @@ def test_every_array_of_a_query_ends_at_a_guard_page(widths, output, n_rows, dty
     net._input_curvature_rows(x, y_hat, False)
     assert np.array_equal(y_hat, net.laplacian(x))
     gradients, norms = guarded_empty((n_rows, net.n_parameters), dtype), guarded_empty(n_rows, "f8")
+    dy_dx = guarded(rng.normal(size=jacobian.shape).astype(dtype))
+    net._value_and_grad(x, y, weight, loss, flat, grad_x, 1, (dy_dx, 0.5))
+    want = net.value_and_grad(x, y, loss, weight, dy_dx=dy_dx, dy_dx_weight=0.5)[1]
+    assert np.array_equal(flat, want.flat)
+    assert np.array_equal(grad_x, want.inputs)
     net._per_sample_rows(x, y, loss, gradients, norms)
     assert np.array_equal(gradients, net.per_sample_gradients(x, y, loss))

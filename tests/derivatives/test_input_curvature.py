@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 from nets import ACTIVATIONS, HIDDEN, at_its_kinks, layers, make_net, rows, saturated
-from tolerances import GENERIC_FACTOR, SECOND_ORDER, assert_close
+from tolerances import CURVATURE, GENERIC_FACTOR, SECOND_ORDER, assert_close
 
 import mlpcore
 from mlpcore import _core, reference
@@ -77,6 +77,21 @@ def test_saturated_units(activation, dtype):
     net, x = saturated(activation, dtype)
     for i in range(len(x)):
         assert_both_close(net, x[i : i + 1], tolerance(dtype))
+
+
+@pytest.mark.skipif(_core.isa() == "generic", reason="z^2 needs a fused multiply-add for its error")
+def test_far_out_gelu_bends_with_all_its_digits(dtype):
+    mpmath = pytest.importorskip("mpmath", reason="the formula in more digits than float64 has")
+    net = mlpcore.MLP([1, 1], ["gelu"], dtype=dtype, init="zeros")
+    net.weights[0][:] = 1
+    furthest = 12.5 if dtype == "float32" else 35.0  # before it underflows
+    z = np.random.default_rng(0).uniform(3.0, furthest, 300).astype(dtype)
+    got = net.input_hessian(z[:, np.newaxis]).ravel()
+    with mpmath.workdps(40):
+        for value, point in zip(got.tolist(), z.tolist(), strict=True):
+            square = mpmath.mpf(point) ** 2
+            want = (2 - square) * mpmath.exp(-square / 2) / mpmath.sqrt(2 * mpmath.pi)
+            assert abs(value - want) <= CURVATURE[dtype] * abs(want), point
 
 
 @pytest.mark.parametrize("output", ["tanh", "softmax"])

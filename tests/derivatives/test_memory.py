@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 import mlpcore
-from mlpcore import _core
+from mlpcore import _core, losses
+
+
+def sobolev(net, x, y):
+    """Gradients of a loss of the derivatives, in the inputs and in the parameters."""
+    dy_dx = np.ones((len(x), *y.shape[1:], x.shape[1]), x.dtype)
+    gradients = net.value_and_grad(x, y, losses.MSE("sum"), dy_dx=dy_dx)[1]
+    return gradients.inputs
+
 
 QUERIES = {
     "jacobian": lambda net, x, y, v: net.jacobian(x),
@@ -18,6 +26,7 @@ QUERIES = {
     "per_sample_gradient_norms": lambda net, x, y, v: net.per_sample_gradient_norms(x, y, "mse"),
     "parameter_jacobian": lambda net, x, y, v: jacobian_rows(net, x, y),
     "hvp": lambda net, x, y, v: net.hvp(x, y, "mse", v),
+    "sobolev": lambda net, x, y, v: sobolev(net, x, y),
 }
 
 

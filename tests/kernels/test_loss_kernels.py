@@ -410,12 +410,17 @@ def softmax_backward(isa, p, da, dz):
 @each_isa
 @each_dtype
 @pytest.mark.parametrize("in_place", [False, True])
-def test_softmax_backward(isa, dtype, in_place):
+@pytest.mark.parametrize("scale", [1.0, 30.0])  # of the logits: the largest p then rounds to 1
+def test_softmax_backward(isa, dtype, in_place, scale):
     rng = np.random.default_rng(6)
     for shape in [(n_rows, n_columns) for n_rows in ROWS for n_columns in WIDTHS]:
-        p = guarded(rng.dirichlet(np.ones(shape[1]), shape[0]).reshape(shape).astype(dtype))
+        weights = np.exp(-scale * rng.exponential(size=shape))
+        p = guarded((weights / weights.sum(axis=1, keepdims=True)).astype(dtype))
         da = guarded(rng.normal(size=shape).astype(dtype))
-        wide_p, wide_da = p.astype(np.float64), da.astype(np.float64)
+        # From the likeliest output, where nothing but da itself cancels.
+        likeliest = p.argmax(axis=1)[:, np.newaxis]
+        wide_p, wide_da = p.astype(np.longdouble), da.astype(np.longdouble)
+        wide_da -= np.take_along_axis(wide_da, likeliest, axis=1)
         terms = wide_p * wide_da
         want = wide_p * (wide_da - terms.sum(axis=1, keepdims=True))
         magnitude = wide_p * (np.abs(wide_da) + np.abs(terms).sum(axis=1, keepdims=True))
