@@ -11,7 +11,7 @@ SOURCES := setup.py pyproject.toml \
            $(wildcard src_c/*.[ch] src_c/kernels/*.[ch])
 C_FILES  = $(shell find benchmarks src_c tests tools -name '*.[ch]')
 
-.PHONY: help demo test lint bench sanitize ulp fuzz wheel clean
+.PHONY: help demo test lint bench sanitize ulp fuzz docs wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -69,6 +69,11 @@ fuzz: $(VENV)/fuzz.stamp $(VENV)/mlpcore.stamp ## throw broken files at the read
 	cp tests/files/golden/* build/corpus
 	$(BIN)/python tests/files/fuzz_safetensors.py -max_len=4096 -timeout=1 -rss_limit_mb=512 \
 	    -max_total_time=600 build/corpus
+
+# -W: a warning is an error. -n: so is a reference to something that is not there.
+docs: $(VENV)/docs.stamp $(VENV)/mlpcore.stamp ## write the pages of docs/ and the reference to build/docs
+	$(BIN)/python -m sphinx -W -n --keep-going -q -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
 
 wheel: $(VENV)/test.stamp $(VENV)/mlpcore.stamp ## build and check dist/*.tar.gz, and from it dist/*.whl
 	rm -rf dist

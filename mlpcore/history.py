@@ -16,7 +16,17 @@ class History(list[dict[str, Any]]):
     The keys of a row are ``epoch`` (int, from 1), ``loss`` (float), ``seconds`` (float: what the
     epoch's updates took, without validation and callbacks), ``learning_rate`` (float: that of the
     epoch's last step), ``validation_loss`` and ``validation_`` with a metric's name (float, where
-    validation data were given), and whatever a callback added.
+    validation data were given), and whatever a callback added. `MLP.fit` and `Trainer.fit` make it.
+
+    Parameters
+    ----------
+    iterable : iterable of dict, optional
+        Rows to begin with, as of a list.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be iterated over.
 
     Examples
     --------
@@ -37,6 +47,12 @@ class History(list[dict[str, Any]]):
         ------
         ImportError
             If pandas is not installed.
+
+        Examples
+        --------
+        >>> history = History([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}])
+        >>> history.to_pandas()["loss"].tolist()  # doctest: +SKIP
+        [0.5, 0.25]
         """
         try:
             from pandas import DataFrame
@@ -58,6 +74,7 @@ class History(list[dict[str, Any]]):
         Returns
         -------
         matplotlib.axes.Axes
+            Those that were drawn on.
 
         Raises
         ------

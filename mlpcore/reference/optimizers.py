@@ -29,9 +29,11 @@ def sgd_step(
     Parameters
     ----------
     parameters, gradients : array_like of shape (P,)
+        Where the net is, and the loss's gradient there.
     state : dict
         What the step before returned; ``{}`` at first.
     learning_rate : float
+        Length of a step.
     momentum : float
         Share of the buffer of past gradients that is kept.
     weight_decay : float
@@ -42,6 +44,7 @@ def sgd_step(
     Returns
     -------
     parameters : numpy.ndarray of shape (P,)
+        The new ones.
     state : dict
         ``momentum_buffer``, if there is momentum.
 
@@ -79,9 +82,11 @@ def adam_step(
     Parameters
     ----------
     parameters, gradients : array_like of shape (P,)
+        Where the net is, and the loss's gradient there.
     state : dict
         What the step before returned; ``{}`` at first.
     learning_rate : float
+        Length of a step.
     beta1, beta2 : float
         Share of the first and second moment that is kept.
     epsilon : float
@@ -92,6 +97,7 @@ def adam_step(
     Returns
     -------
     parameters : numpy.ndarray of shape (P,)
+        The new ones.
     state : dict
         ``step`` (count of steps), ``first_moment`` and ``second_moment``.
 
@@ -160,9 +166,11 @@ def rmsprop_step(
     Parameters
     ----------
     parameters, gradients : array_like of shape (P,)
+        Where the net is, and the loss's gradient there.
     state : dict
         What the step before returned; ``{}`` at first.
     learning_rate : float
+        Length of a step.
     beta2 : float
         Share of the second moment that is kept.
     epsilon : float
@@ -175,6 +183,7 @@ def rmsprop_step(
     Returns
     -------
     parameters : numpy.ndarray of shape (P,)
+        The new ones.
     state : dict
         ``second_moment`` and, if there is momentum, ``momentum_buffer``.
 
@@ -204,6 +213,7 @@ def adjusted_gradients(
     Parameters
     ----------
     parameters, gradients : array_like of shape (P,)
+        Where the net is, and the loss's gradient there.
     is_weight : array_like of bool, shape (P,)
         False for the biases.
     l1 : float
@@ -214,6 +224,7 @@ def adjusted_gradients(
     Returns
     -------
     numpy.ndarray of shape (P,)
+        What takes the gradients' place in the rule.
 
     Examples
     --------
