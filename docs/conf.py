@@ -17,9 +17,6 @@ version = release = mlpcore.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
 exclude_patterns = ["templates"]
 templates_path = ["templates"]
-suppress_warnings = [
-    "toc.empty_glob",  # a pattern in a table of contents names pages that may be there
-]
 
 # ---- pages in Markdown: a heading is a place to link to, as it is on GitHub ----------------------
 myst_heading_anchors = 3

@@ -71,8 +71,8 @@ def found(name):
 def methods(cls):
     """Names of the methods that are mlpcore's own, and not described with a base.
 
-    What a list or a mapping brings along is not mlpcore's; a ``__call__`` of the binding cannot have
-    a docstring, and the class's has to do.
+    What a list or a mapping brings along is not mlpcore's. A ``__call__`` of the binding cannot
+    have a docstring; the class's has to do.
     """
     elsewhere = [found(name) for name in CLASSES if found(name) is not cls]
     for name in dir(cls):
