@@ -81,7 +81,7 @@ wheel: $(VENV)/test.stamp $(VENV)/mlpcore.stamp ## build and check dist/*.tar.gz
 	$(PYTEST) -m "not timing" tests/packaging
 
 clean: ## remove everything that was made
-	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/generated *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f mlpcore/_core.c mlpcore/_core.*.so
 	find . -name __pycache__ -type d -exec rm -rf {} +
 

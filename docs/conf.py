@@ -26,6 +26,7 @@ autosummary_ignore_module_all = False
 autosummary_imported_members = False
 autodoc_typehints = "none"  # docstrings say it, with shapes
 autodoc_member_order = "bysource"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False  # the class template has every method on the class's page
 default_role = (
     "py:obj"  # `MLP.trace` in a docstring is a link, and an error if there is no such name
@@ -80,7 +81,9 @@ html_css_files = ["mlpcore.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False
+html_sidebars = {"**": ["contents.html"]}
 html_theme_options = {
+    "navbar_center": [],
     "navbar_end": ["theme-switcher"],
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,

@@ -29,8 +29,8 @@ def numerical_gradient(f: Callable[[Array], ArrayLike], x: ArrayLike, step: floa
     Notes
     -----
     The formula is (f(x - 2h) - 8 f(x - h) + 8 f(x + h) - f(x + 2h)) / 12h.  It errs by h^4 / 30
-    times the fifth derivative, and rounding adds about 1e-16 abs(f(x)) / h: with the default step both
-    are near 1e-13 for a function of size and scale 1.
+    times the fifth derivative, and rounding adds about 1e-16 abs(f(x)) / h: with the default step
+    both are near 1e-13 for a function of size and scale 1.
 
     Examples
     --------

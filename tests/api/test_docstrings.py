@@ -11,7 +11,8 @@ import pytest
 
 import mlpcore
 
-REFERENCE = Path(__file__).parents[2] / "docs" / "api.rst"
+DOCS = Path(__file__).parents[2] / "docs"
+REFERENCE = "\n".join((DOCS / page).read_text("utf-8") for page in ("api.rst", "slow_twins.rst"))
 
 # Whose names are public.
 MODULES = [
@@ -23,9 +24,9 @@ MODULES = [
     "mlpcore.schedules",
 ]
 
-# What of numpydoc.validate is asked for. Not so: where quotes stand (GL01, GL02), an extended summary
-# (ES01), "See Also" (SA01), the grammar of a summary (SS05), and a capital at the beginning of a
-# description, which may be a formula (PR08, RT04).
+# What of numpydoc.validate is asked for. Not so: where quotes stand (GL01, GL02), an extended
+# summary (ES01), "See Also" (SA01), the grammar of a summary (SS05), and a capital at the beginning
+# of a description, which may be a formula (PR08, RT04).
 CHECKS = {
     *("GL03", "GL05", "GL06", "GL07", "GL08", "GL09", "GL10"),
     *("SS01", "SS02", "SS03", "SS04", "SS06", "EX01"),
@@ -46,11 +47,7 @@ REFERS = re.compile(r"\b(?:[Aa]s|see) `([\w.]+)`")
 
 def listed():
     """The names of the reference, as they are imported."""
-    blocks = re.findall(
-        r"^\.\. autosummary::\n(?:   :.*\n)+\n((?:   [\w.]+\n)+)",
-        REFERENCE.read_text("utf-8"),
-        re.M,
-    )
+    blocks = re.findall(r"^\.\. autosummary::\n(?:   :.*\n)+\n((?:   [\w.]+\n)+)", REFERENCE, re.M)
     return ["mlpcore." + name for block in blocks for name in block.split()]
 
 
@@ -130,9 +127,8 @@ def test_every_public_name_is_in_the_reference():
     public = {
         f"{module}.{name}" for module in MODULES for name in importlib.import_module(module).__all__
     }
-    text = REFERENCE.read_text(encoding="utf-8")
-    shown = set(LISTED) | set(re.findall(r"``(mlpcore\.[\w.]+)``", text))
-    shown |= set(re.findall(r"automodule:: ([\w.]+)", text))
+    shown = set(LISTED) | set(re.findall(r"``(mlpcore\.[\w.]+)``", REFERENCE))
+    shown |= set(re.findall(r"automodule:: ([\w.]+)", REFERENCE))
     # One thing may have two names: `mlpcore.set_n_threads` is also one of `mlpcore.cpu`.
     things = [found(name) for name in shown]
     missing = {name for name in public - shown if not any(found(name) is t for t in things)}
