@@ -21,16 +21,13 @@ templates_path = ["templates"]
 # ---- pages in Markdown: a heading is a place to link to, as it is on GitHub ----------------------
 myst_heading_anchors = 3
 
-# ---- the reference: one page for each name of api.rst --------------------------------------------
-autosummary_ignore_module_all = False
-autosummary_imported_members = False
+# ---- the reference: one page for each name of api.rst and slow_twins.rst -------------------------
 autodoc_typehints = "none"  # docstrings say it, with shapes
 autodoc_member_order = "bysource"
 toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False  # the class template has every method on the class's page
-default_role = (
-    "py:obj"  # `MLP.trace` in a docstring is a link, and an error if there is no such name
-)
+# `MLP.trace` in a docstring is a link, and an error if there is no such name.
+default_role = "py:obj"
 nitpick_ignore_regex = [
     ("py:obj", r"(numpy|scipy)\..*"),  # their inventories would have to come from a network
 ]
