@@ -76,10 +76,11 @@ def methods(cls):
         owner = next((c for c in cls.__mro__ if name in vars(c)), object)
         is_own = owner.__module__.startswith("mlpcore") and owner not in elsewhere
         if is_own and (name == "__call__" or not name.startswith("_")):
-            raw = inspect.getattr_static(cls, name)
-            if not isinstance(raw, property | WrapperDescriptorType) and callable(
-                getattr(cls, name)
-            ):
+            raw, method = inspect.getattr_static(cls, name), getattr(cls, name)
+            # Another library may put methods into a class of ours; those of the binding tell none.
+            module = getattr(method, "__module__", None) or "mlpcore"
+            is_slot = isinstance(raw, property | WrapperDescriptorType)
+            if callable(method) and not is_slot and module.startswith("mlpcore"):
                 yield name
 
 
@@ -106,6 +107,15 @@ CALLABLE = [name for name in LISTED if callable(found(name))]
 CALLABLE += [f"{name}.{method}" for name in CLASSES for method in methods(found(name))]
 
 
+def overrides(name):
+    """Whether it is a method in place of a base's, whose docstring has an example."""
+    owner, _, method = name.rpartition(".")
+    if owner not in CLASSES:
+        return False
+    bases = [base for base in found(owner).__mro__[1:] if method in vars(base)]
+    return any("Examples\n---" in (inspect.getdoc(getattr(base, method)) or "") for base in bases)
+
+
 def is_reference_to_another(name):
     """Whether a docstring sends its reader to a full one, or overrides a method that has it."""
     doc = inspect.getdoc(found(name)) or ""
@@ -116,11 +126,7 @@ def is_reference_to_another(name):
         candidates = [n for n in CALLABLE if n == target[1] or n.endswith("." + target[1])]
         assert candidates, f"{name} refers to {target[1]}, which is not in the reference"
         return True
-    owner, _, method = name.rpartition(".")
-    if owner not in CLASSES:
-        return False
-    bases = [base for base in found(owner).__mro__[1:] if method in vars(base)]
-    return any("Returns\n" in (inspect.getdoc(getattr(base, method)) or "") for base in bases)
+    return overrides(name)
 
 
 def test_every_public_name_is_in_the_reference():
@@ -146,7 +152,7 @@ def test_docstring_is_complete(name):
     made_by_others = inspect.isclass(thing) and "Parameters\n---" not in doc
     faults = []
     for code, message in validate(name)["errors"]:
-        if code not in CHECKS:
+        if code not in CHECKS or (code == "EX01" and overrides(name)):
             continue
         if code == "PR01" and made_by_others and ("Attributes\n---" in doc or "makes it" in doc):
             continue
