@@ -11,7 +11,7 @@ SOURCES := setup.py pyproject.toml \
            $(wildcard src_c/*.[ch] src_c/kernels/*.[ch])
 C_FILES  = $(shell find benchmarks mlpcore/binding src_c tests tools -name '*.[ch]')
 
-.PHONY: help demo test soak lint bench sanitize ulp fuzz wheel clean
+.PHONY: help demo test soak lint bench sanitize ulp fuzz docs wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -78,6 +78,11 @@ fuzz: $(VENV)/fuzz.stamp $(VENV)/mlpcore.stamp ## throw broken files at the read
 	$(BIN)/python tests/files/fuzz_safetensors.py -max_len=4096 -timeout=1 -rss_limit_mb=512 \
 	    -max_total_time=600 build/corpus
 
+# -W: a warning is an error. -n: so is a reference to something that is not there.
+docs: $(VENV)/docs.stamp $(VENV)/mlpcore.stamp ## write the pages of docs/ and the reference to build/docs
+	$(BIN)/python -m sphinx -W -n --keep-going -q -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
+
 # The date of the last commit, where there is one: the same commit gives the same bytes. The checks
 # of the configuration are those that its own tools have; the wheels of other systems are built by
 # .github/workflows/wheels.yml.
@@ -98,7 +103,7 @@ wheel: $(VENV)/test.stamp $(VENV)/wheel.stamp $(VENV)/mlpcore.stamp ## build and
 	wc -c dist/*
 
 clean: ## remove everything that was made
-	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/generated *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f mlpcore/_core.c mlpcore/_core.*.so
 	find . -name __pycache__ -type d -exec rm -rf {} +
 

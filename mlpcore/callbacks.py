@@ -27,10 +27,26 @@ class EpochState:
     row : dict
         This epoch's row of the history; what a callback adds to it stays there.
     net : MLP
+        As it is after the epoch.
     optimizer : Optimizer
         Its ``learning_rate`` and so on may be changed for the epochs to come; a schedule goes on
         from there, see `mlpcore.schedules`.
     trainer : Trainer
+        Whose `fit` it is.
+
+    Examples
+    --------
+    Stop when the loss is small enough, and note the norm of the parameters:
+
+    >>> import numpy as np
+    >>> import mlpcore
+    >>> def watch(state):
+    ...     state.row["norm"] = float(np.linalg.norm(state.net.parameters))
+    ...     return state.row["loss"] < 0.5
+    >>> net = mlpcore.MLP([1, 1], init="zeros")
+    >>> history = net.fit([[1.0]], [[2.0]], "mse", mlpcore.SGD(0.1), epochs=99, callbacks=[watch])
+    >>> len(history), sorted(history[-1])
+    (4, ['epoch', 'learning_rate', 'loss', 'norm', 'seconds'])
     """
 
     epoch: int

@@ -196,13 +196,12 @@ class Chain(Mapping[str, Any]):
         key : str
             A local derivative: ``dy_hat/dz3``, ``dz3/dz2``, ``dz3/dW2``, ``dz3/db2`` and so on.
         cotangent : array_like of shape (N, n_numerator), or (n_numerator,) for a single sample
-            dl / d numerator, or any other row.
+            The row dl / d numerator, or any other.
 
         Returns
         -------
-        numpy.ndarray
-            dl / d denominator: (N, n_denominator), or summed over the samples and of the
-            parameter's shape.
+        numpy.ndarray of shape (N, n_denominator), or of the parameter's shape
+            The row dl / d denominator; of a parameter the sum over the samples.
 
         Raises
         ------

@@ -12,6 +12,8 @@ from __future__ import annotations
 from . import _core
 from ._checks import check_n_threads, check_positive_int
 
+__all__ = ["available_isas", "cache_bytes", "get_n_threads", "isa", "set_n_threads"]
+
 
 def isa() -> str:
     """Return the instruction set in use.

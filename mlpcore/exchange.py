@@ -182,7 +182,7 @@ class Exchange(Topology):
 
         Parameters
         ----------
-        source : torch.nn.Module, mapping of str to tensor or array, str or path-like
+        source : torch.nn.Module, mapping of str to tensor, str or path-like
             A Linear, or a Sequential of Linear and activations, in which Dropout and Identity
             count as nothing. Or a ``state_dict``: ``name.weight`` (n_outputs, n_inputs) and
             ``name.bias`` (n_outputs,) of each layer. Or a safetensors file of one; its bfloat16

@@ -88,6 +88,11 @@ class Verification:
         Otherwise the largest relative error, in the Euclidean norm.
     reason : str
         Why it could not be tried.
+
+    Examples
+    --------
+    >>> str(Verification(None, reason="no compiler was found"))
+    'Not verified: no compiler was found.'
     """
 
     compiler: str | None

@@ -33,6 +33,13 @@ class Function(NamedTuple):
         ``jac(v)``: of the shape of v, or (K, D).
     hvp : callable
         ``hvp(v, direction)``: the Hessian times a direction, of the shape of `jac`.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> function = mlpcore.MLP([2, 8, 1], "tanh", dtype="float64", seed=0).as_function()
+    >>> function.jac([0.5, -1.0]).shape, function.hvp([0.5, -1.0], [1.0, 0.0]).shape
+    ((2,), (2,))
     """
 
     value: Callable[[ArrayLike], Any]

@@ -59,8 +59,8 @@ def gradcheck(
         parameters and of the entries of `x`: small nets and few samples are the better choice.
     x : array_like of shape (N, D) or (D,)
         Samples as rows, or one sample; at least one.
-    y : array_like of shape (N, K), or integer classes (N,) for cross entropy
-        Targets; without the first axis for one sample.
+    y : array_like of shape (N, K), or (N,)
+        Targets, as for `MLP.train_step`; without the first axis for one sample.
     loss : str, Loss or callable
         The loss.
     rtol, atol : float, optional

@@ -56,6 +56,15 @@ class LayerReport:
         layer's output.
     weight_factor : float
         What the weight makes of it: the norm of dl/d input over that of dl/dz.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> net = mlpcore.MLP([2, 3, 1], "sigmoid", seed=0)
+    >>> net.biases[0][:] = 20.0
+    >>> first = net.gradient_report([[0.5, -1.0]], [[1.0]], "mse").layers[0]
+    >>> first.activation, first.saturated
+    ('sigmoid', 1.0)
     """
 
     activation: str
@@ -80,6 +89,15 @@ class GradientReport:
         One for each layer, the first layer first.
     diagnosis : str
         What is wrong and why, or that nothing is, in a sentence or two.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> net = mlpcore.MLP([2, 3, 1], "relu", seed=0)
+    >>> net.biases[0][:] = -10.0
+    >>> report = net.gradient_report([[0.5, -1.0]], [[1.0]], "mse")
+    >>> report.layers[0].dead
+    1.0
     """
 
     layers: tuple[LayerReport, ...]

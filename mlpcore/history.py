@@ -18,7 +18,17 @@ class History(list[dict[str, Any]]):
     epoch's last step; with `LBFGS` and `LevenbergMarquardt` instead ``n_evaluations``, int, how
     often the loss was computed, and with the latter ``damping``), ``validation_loss`` and
     ``validation_`` with a metric's name (float, where validation data were given), and whatever a
-    callback added.
+    callback added. `MLP.fit` and `Trainer.fit` make it.
+
+    Parameters
+    ----------
+    iterable : iterable of dict, optional
+        Rows to begin with, as of a list.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be iterated over.
 
     Examples
     --------
@@ -39,6 +49,12 @@ class History(list[dict[str, Any]]):
         ------
         ImportError
             If pandas is not installed.
+
+        Examples
+        --------
+        >>> history = History([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}])
+        >>> history.to_pandas()["loss"].tolist()  # doctest: +SKIP
+        [0.5, 0.25]
         """
         try:
             from pandas import DataFrame
@@ -60,6 +76,7 @@ class History(list[dict[str, Any]]):
         Returns
         -------
         matplotlib.axes.Axes
+            Those that were drawn on.
 
         Raises
         ------

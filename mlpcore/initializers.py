@@ -3,21 +3,22 @@
 
 With n_inputs and n_outputs of a layer, and each weight drawn on its own:
 
-    ==============================  ================================================  ======
-    name                            distribution                                      source
-    ==============================  ================================================  ======
-    ``he``, ``he_normal``           normal, variance 2 / n_inputs                     [1]_
-    ``he_uniform``                  uniform, same variance: |w| <= sqrt(6 / n_inputs)  [1]_
-    ``glorot``, ``glorot_uniform``  |w| <= sqrt(6 / (n_inputs + n_outputs))           [2]_
-    ``glorot_normal``               normal, variance 2 / (n_inputs + n_outputs)       [2]_
-    ``lecun``, ``lecun_normal``     normal, variance 1 / n_inputs                     [3]_
-    ``lecun_uniform``               uniform, same variance: |w| <= sqrt(3 / n_inputs)  [3]_
-    ``orthogonal``                  random orthonormal rows or columns                [4]_
-    ``zeros``                       0
-    ``auto``                        ``he`` before relu, leaky_relu, elu, gelu, silu and softplus,
-                                    which let through about half of a layer; ``glorot`` before
-                                    identity, tanh, sigmoid and softmax
-    ==============================  ================================================  ======
+==============================  =================================================  ======
+name                            distribution                                       source
+==============================  =================================================  ======
+``he``, ``he_normal``           normal, variance 2 / n_inputs                      [1]_
+``he_uniform``                  uniform, same variance: w^2 <= 6 / n_inputs        [1]_
+``glorot``, ``glorot_uniform``  uniform, w^2 <= 6 / (n_inputs + n_outputs)         [2]_
+``glorot_normal``               normal, variance 2 / (n_inputs + n_outputs)        [2]_
+``lecun``, ``lecun_normal``     normal, variance 1 / n_inputs                      [3]_
+``lecun_uniform``               uniform, same variance: w^2 <= 3 / n_inputs        [3]_
+``orthogonal``                  random orthonormal rows or columns                 [4]_
+``zeros``                       0
+``auto``                        ``he`` before relu, leaky_relu, elu, gelu, silu
+                                and softplus, which let through about half of a
+                                layer; ``glorot`` before identity, tanh, sigmoid
+                                and softmax
+==============================  =================================================  ======
 
 Biases start at zero. Numbers are drawn in float64, layer after layer in the order of
 ``net.weights[l]``, and then rounded, so that a float32 and a float64 net of one seed agree.

@@ -44,6 +44,17 @@ class Loss(_core.LossKernel):
         The name by which a function takes the loss, such as ``"mse"``.
     reduction : {"mean", "batch_mean", "sum"}
         How the terms become one number; see the head of `mlpcore.losses`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument of the constructor of a loss is out of its range or of a wrong kind.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> isinstance(mlpcore.losses.MSE(), mlpcore.losses.Loss), mlpcore.losses.MSE().name
+    (True, 'mse')
     """
 
     __slots__ = ("_arguments", "_reduction")
@@ -273,6 +284,16 @@ class CallableLoss:
         Takes y_hat (N, K) and y as an array of N rows, both read-only, and for one sample with
         N = 1. Returns the loss, a number, and its gradient (N, K). There are no sample weights.
 
+    Attributes
+    ----------
+    name : str
+        The function's name.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If what the function returns is no number with a gradient (N, K), when it is called.
+
     Examples
     --------
     >>> import mlpcore
@@ -297,24 +318,24 @@ class CallableLoss:
         return str(getattr(self.function, "__name__", type(self.function).__name__))
 
     def after(self, activation: str) -> CallableLoss:
-        """Return the loss as a net with this output activation computes it: always the same."""
+        """As `Loss.after`: always this one."""
         return self
 
     def fuses_with(self, activation: str) -> bool:
-        """Whether a net computes the loss and this output activation as one step: never."""
+        """As `Loss.fuses_with`: never."""
         return False
 
     def __call__(
         self, y_hat: ArrayLike | Trace, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> float:
-        """Value of the loss, as of `Loss`."""
+        """As `Loss.__call__`, without sample weights."""
         prediction, target, _ = self._arrays(y_hat, y)
         return self._evaluate(prediction, target, sample_weight, None)
 
     def gradient(
         self, y_hat: ArrayLike | Trace, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Array:
-        """Gradient dl/dy_hat, as of `Loss`."""
+        """As `Loss.gradient`, without sample weights."""
         prediction, target, single = self._arrays(y_hat, y)
         gradient = np.empty_like(prediction)
         self._evaluate(prediction, target, sample_weight, gradient)

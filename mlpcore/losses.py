@@ -1,26 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Losses: classes, and the names by which every function that takes a loss knows them.
 
-    ======================  ========================================================
-    name                    term of one output, r = y_hat - y
-    ======================  ========================================================
-    ``mse``                 r^2
-    ``l1``                  abs(r)
-    ``huber``               r^2 / 2 up to abs(r) = delta, then delta (|r| - delta / 2)
-    ``log_cosh``            log(cosh(r))
-    ``quantile``            q (y - y_hat) where y > y_hat, else (1 - q) (y_hat - y)
-    ``bce``                 -y log(y_hat) - (1 - y) log(1 - y_hat)
-    ``bce_with_logits``     the same of y_hat = sigmoid(z)
-    ``cross_entropy``       -y log(p), one term a sample: the sum over the outputs
-    ``poisson``             exp(z) - y z of the log-rate z
-    ======================  ========================================================
+======================  =============================================================
+name                    term of one output, r = y_hat - y
+======================  =============================================================
+``mse``                 r^2
+``l1``                  abs(r)
+``huber``               r^2 / 2 up to abs(r) = delta, then delta (abs(r) - delta / 2)
+``log_cosh``            log(cosh(r))
+``quantile``            q (y - y_hat) where y > y_hat, else (1 - q) (y_hat - y)
+``bce``                 -y log(y_hat) - (1 - y) log(1 - y_hat)
+``bce_with_logits``     the same of y_hat = sigmoid(z)
+``cross_entropy``       -y log(p), one term a sample: the sum over the outputs
+``poisson``             exp(z) - y z of the log-rate z
+======================  =============================================================
 
 The terms become a loss by the `reduction`, here with the sample weights w (1 if not given):
 
-    ``"mean"``        sum_i w_i term_i / (K sum_i w_i); for ``cross_entropy``, whose term is one a
-                      sample, without the K
-    ``"batch_mean"``  sum_i w_i term_i / sum_i w_i
-    ``"sum"``         sum_i w_i term_i
+``"mean"``
+    sum_i w_i term_i / (K sum_i w_i); for ``cross_entropy``, whose term is one a sample, without K
+``"batch_mean"``
+    sum_i w_i term_i / sum_i w_i
+``"sum"``
+    sum_i w_i term_i
 
 An instance computes in float32 if the predictions are float32, and otherwise in float64.
 """
@@ -221,7 +223,7 @@ class BCE(Loss):
         super().__init__("bce", 0.0, reduction=reduction)
 
     def after(self, activation: str) -> Loss:
-        """Return the loss as a net with this output activation computes it; see `Loss.after`."""
+        """As `Loss.after`; after a softmax or a sigmoid alone."""
         if activation not in _PROBABILITIES:
             raise ValueError(
                 "loss: bce needs an output in (0, 1): expected a sigmoid output or the loss "
@@ -299,7 +301,7 @@ class CrossEntropy(Loss):
         return self.kind == _core.LOSSES["cross_entropy_with_logits"]
 
     def after(self, activation: str) -> Loss:
-        """Return the loss as a net with this output activation computes it; see `Loss.after`."""
+        """As `Loss.after`; after a softmax a loss of probabilities."""
         loss = super().after(activation)
         if activation == "softmax" and self.from_logits:
             return _OF_PROBABILITIES[self.reduction]

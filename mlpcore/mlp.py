@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 class MLP(Queries, Exchange):
     """A multi-layer perceptron: layer after layer ``activation(x @ weight.T + bias)``.
 
+    ``net(x)`` is the output, as of `forward`.
+
     Parameters
     ----------
     sizes : sequence of int
@@ -69,6 +71,8 @@ class MLP(Queries, Exchange):
         Bias of each layer, (n_outputs,): a live view of `parameters`; None without biases.
     sizes, activations, dtype, has_bias
         The topology; it does not change.
+    n_parameters : int
+        Number of parameters, P.
 
     Raises
     ------

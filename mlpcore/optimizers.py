@@ -82,6 +82,21 @@ class Optimizer(_core.OptimizerKernel):
     first_moment, second_moment : numpy.ndarray of shape (P,) or None
         The running means of the rule, velocity or moments; None before the first update, and where
         the rule has none.
+    momentum, nesterov, beta1, beta2, epsilon
+        Those that the rule has, as they were given; read-only.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument of the constructor of an optimizer is out of its range or of a wrong kind.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> adam = mlpcore.Adam(1e-3)
+    >>> adam.learning_rate /= 2
+    >>> isinstance(adam, mlpcore.optimizers.Optimizer), adam.learning_rate
+    (True, 0.0005)
     """
 
     __slots__ = ()

@@ -149,6 +149,7 @@ class Queries(Topology):
         Returns
         -------
         numpy.ndarray of shape (N, K) or (K,)
+            Entry [n, k] is the sum over i of d^2 y_hat_k / dx_i^2 of sample n.
 
         Raises
         ------
@@ -180,11 +181,11 @@ class Queries(Topology):
 
         Parameters
         ----------
-        x, y : array_like
+        x, y
             As for `train_step`.
         loss : str or Loss
             A name or an instance of `mlpcore.losses`.
-        out : ndarray of shape (N, P) or (P,), optional
+        out : numpy.ndarray of shape (N, P) or (P,), optional
             Where to put the result: of the net's dtype, writable. It is returned.
 
         Returns
@@ -200,7 +201,7 @@ class Queries(Topology):
 
         See Also
         --------
-        per_sample_gradient_norms : their norms, without this array.
+        per_sample_gradient_norms : Their norms, without this array.
 
         Examples
         --------
@@ -219,7 +220,7 @@ class Queries(Topology):
 
         Parameters
         ----------
-        x, y : array_like
+        x, y
             As for `train_step`.
         loss : str or Loss
             A name or an instance of `mlpcore.losses`.

@@ -23,6 +23,16 @@ from typing import Any, ClassVar, TypeAlias
 
 from ._checks import check_bool, check_in_range, check_monitor, check_positive_int, received
 
+__all__ = [
+    "Constant",
+    "Cosine",
+    "Exponential",
+    "OneCycle",
+    "ReduceOnPlateau",
+    "Schedule",
+    "Step",
+]
+
 Function: TypeAlias = Callable[[int], float]
 
 
@@ -33,6 +43,21 @@ class Schedule(ABC):
     ----------
     unit : {"epoch", "step"}
         When the rate changes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument of the constructor of a schedule is out of its range or of a wrong kind.
+
+    Examples
+    --------
+    One of your own, for the `schedule` of a `Trainer`:
+
+    >>> class Halved(Schedule):
+    ...     def factor(self, epoch, n_epochs):
+    ...         return 1.0 if epoch < n_epochs / 2 else 0.5
+    >>> [Halved().factor(epoch, 4) for epoch in range(4)]
+    [1.0, 1.0, 0.5, 0.5]
     """
 
     unit: ClassVar[str] = "epoch"
@@ -47,10 +72,36 @@ class Schedule(ABC):
             Epochs done, with the share of the present one for a schedule by the step.
         n_epochs : int
             Epochs that the schedule is spread over.
+
+        Returns
+        -------
+        float
+            0 or above.
+
+        Examples
+        --------
+        >>> Exponential(0.5).factor(2, n_epochs=10)
+        0.25
         """
 
     def length(self, epochs: int) -> int:
-        """Epochs that the schedule is spread over, where its first `fit` makes so many."""
+        """Epochs that the schedule is spread over.
+
+        Parameters
+        ----------
+        epochs : int
+            Epochs of the `fit` that the schedule begins with.
+
+        Returns
+        -------
+        int
+            The same, unless the schedule has a length of its own.
+
+        Examples
+        --------
+        >>> Cosine().length(20), Cosine(n_epochs=50).length(20)
+        (20, 50)
+        """
         return epochs
 
 

@@ -46,6 +46,13 @@ class LayerTrace:
     Notes
     -----
     For a single sample the first axis falls away. The arrays are read-only.
+
+    Examples
+    --------
+    >>> import mlpcore
+    >>> layer = mlpcore.MLP([2, 3, 1], "relu", seed=0).trace([0.5, -1.0]).layers[0]
+    >>> bool((layer.activation_derivative == (layer.pre_activation > 0)).all())
+    True
     """
 
     __slots__ = ("_activation_derivative", "input", "output", "pre_activation")

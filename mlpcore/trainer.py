@@ -74,16 +74,16 @@ class Trainer(Training):
     ValueError, TypeError
         If an argument is out of its range or of a wrong kind.
 
+    Notes
+    -----
+    Epochs are numbered over all calls of `fit`, so that ``fit(epochs=a)`` and then
+    ``fit(epochs=b)`` leaves the same bits as ``fit(epochs=a + b)``.
+
     References
     ----------
     .. [1] N. Srivastava, G. Hinton, A. Krizhevsky, I. Sutskever, R. Salakhutdinov, "Dropout: a
        simple way to prevent neural networks from overfitting", JMLR 15 (2014), in the inverted form
        of its section 10.
-
-    Notes
-    -----
-    Epochs are numbered over all calls of `fit`, so that ``fit(epochs=a)`` and then
-    ``fit(epochs=b)`` leaves the same bits as ``fit(epochs=a + b)``.
 
     Examples
     --------
@@ -392,6 +392,7 @@ class Trainer(Training):
         Parameters
         ----------
         path : str or path-like
+            A file of `save`.
         loss : callable, optional
             The loss, if it was a function.
         schedule : callable, optional
@@ -409,6 +410,19 @@ class Trainer(Training):
         ValueError
             If it is damaged, of another version, or no such file; or if `loss` or `schedule` is
             missing or one too many.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import mlpcore
+        >>> trainer = mlpcore.Trainer(mlpcore.MLP([2, 8, 1]), "mse", mlpcore.SGD(0.1, momentum=0.9))
+        >>> value = trainer.step([[0.0, 1.0]], [[1.0]])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "checkpoint.safetensors")
+        ...     trainer.save(path)
+        ...     again = mlpcore.Trainer.load(path)
+        >>> bool((again.optimizer.first_moment == trainer.optimizer.first_moment).all())
+        True
         """
         from . import checkpoint
 

@@ -44,15 +44,17 @@ cdef class Network(DifferentiableNetwork):
 
         Parameters
         ----------
-        x : array_like, shape (n_samples, n_inputs) or (n_inputs,)
-        out : ndarray, optional
-            Where to put the result: of its shape and dtype, writable. It is returned.
+        x : array_like of shape (N, D) or (D,)
+            Samples as rows, or one sample.
+        out : numpy.ndarray of shape (N, K) or (K,), optional
+            Where to put the result: of the net's dtype, writable. It is returned.
         n_threads : int, optional
             Threads at most, default `mlpcore.get_n_threads`. The bits do not depend on it.
 
         Returns
         -------
-        ndarray, shape (n_samples, n_outputs) or (n_outputs,)
+        numpy.ndarray of shape (N, K) or (K,)
+            The output y_hat, in the net's dtype; `out`, if that was given.
 
         Raises
         ------

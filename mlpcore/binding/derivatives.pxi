@@ -14,12 +14,12 @@ cdef class DifferentiableNetwork(NetworkHandle):
         ----------
         x : array_like of shape (N, D) or (D,)
             Samples as rows, or one sample.
-        out : ndarray of shape (N, K, D) or (K, D), optional
+        out : numpy.ndarray of shape (N, K, D) or (K, D), optional
             Where to put the result: of the net's dtype, writable. It is returned.
 
         Returns
         -------
-        ndarray of shape (N, K, D) or (K, D)
+        numpy.ndarray of shape (N, K, D) or (K, D)
             Entry [n, k, d] is the derivative of output k of sample n in its input d.
 
         Raises
@@ -64,9 +64,9 @@ cdef class DifferentiableNetwork(NetworkHandle):
 
         Returns
         -------
-        y_hat : ndarray of shape (N, K) or (K,)
+        y_hat : numpy.ndarray of shape (N, K) or (K,)
             The bits of ``net(x)``.
-        jacobian : ndarray of shape (N, K, D) or (K, D)
+        jacobian : numpy.ndarray of shape (N, K, D) or (K, D)
             The bits of `jacobian`.
 
         Raises
@@ -104,7 +104,7 @@ cdef class DifferentiableNetwork(NetworkHandle):
         x : array_like of shape (N, D) or (D,)
             Samples as rows, or one sample.
         cotangent : array_like of shape (N, K) or (K,)
-            dl/dy_hat, of the shape of the output.
+            Any dl/dy_hat, of the shape of the output.
 
         Returns
         -------
@@ -151,7 +151,7 @@ cdef class DifferentiableNetwork(NetworkHandle):
 
         Parameters
         ----------
-        x, y : array_like
+        x, y
             As for `train_step`.
         loss : str or Loss
             A name or an instance of `mlpcore.losses`; not a function, of which no second derivative
@@ -164,6 +164,7 @@ cdef class DifferentiableNetwork(NetworkHandle):
         Returns
         -------
         numpy.ndarray of shape (P,)
+            The change of the gradient along `vector`, in the layout of `parameters`.
 
         Raises
         ------

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The slow twins: what mlpcore computes, in plain NumPy and float64, written to be read.
 
-Nothing in mlpcore that computes imports this package; tests compare the two. Read `activations`,
-`loss_terms`, `losses`, `network`, then what interests you.
+Nothing in mlpcore that computes imports this package; tests compare the two. Read its modules
+``activations``, ``loss_terms``, ``losses`` and ``network``, then what interests you.
 """
 
 from .activations import (

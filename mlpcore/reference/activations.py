@@ -32,13 +32,13 @@ def activation(name: str, z: ArrayLike) -> Array:
     ----------
     name : str
         One of ``identity relu leaky_relu elu gelu silu softplus tanh sigmoid softmax``.
-    z : array_like
-        Pre-activation, of any shape; softmax works along the last axis.
+    z : array_like of any shape
+        Pre-activation; softmax works along the last axis.
 
     Returns
     -------
-    numpy.ndarray
-        f(z) in float64, of the shape of `z`.
+    numpy.ndarray of the shape of z
+        In float64, f(z).
 
     Raises
     ------
@@ -75,8 +75,8 @@ def activation_derivative(name: str, z: ArrayLike) -> Array:
 
     Returns
     -------
-    numpy.ndarray
-        f'(z) in float64, of the shape of `z`; for softmax, whose outputs depend on every input of
+    numpy.ndarray of the shape of z
+        In float64, f'(z); for softmax, whose outputs depend on every input of
         their row, the Jacobian (N, K, K) with entry [n, i, j] = dp_i/dz_j of sample n.
 
     Raises
@@ -109,8 +109,8 @@ def activation_second_derivative(name: str, z: ArrayLike) -> Array:
 
     Returns
     -------
-    numpy.ndarray
-        f''(z) in float64, of the shape of `z`; for softmax (N, K, K, K) with entry
+    numpy.ndarray of the shape of z
+        In float64, f''(z); for softmax (N, K, K, K) with entry
         [n, i, j, k] = d^2 p_i / dz_j dz_k of sample n.
 
     Raises

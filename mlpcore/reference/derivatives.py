@@ -35,6 +35,7 @@ def vjp(layers: Layers, x: ArrayLike, cotangent: ArrayLike) -> Gradients:
     layers, x
         As for `trace`.
     cotangent : array_like of shape (N, K)
+        Any dl/dy_hat.
 
     Returns
     -------
@@ -69,6 +70,7 @@ def jvp(
     Returns
     -------
     y_hat : numpy.ndarray of shape (N, K)
+        The output.
     dy_hat : numpy.ndarray of shape (N, K)
         Derivative of y_hat along the two directions together.
 
@@ -98,6 +100,7 @@ def jacobian(layers: Layers, x: ArrayLike) -> Array:
     Returns
     -------
     numpy.ndarray of shape (N, K, D)
+        Entry [n, k, d] is the derivative of output k of sample n in its input d.
 
     Examples
     --------
@@ -150,7 +153,17 @@ def input_hessian(layers: Layers, x: ArrayLike) -> Array:
 
 
 def laplacian(layers: Layers, x: ArrayLike) -> Array:
-    """Sum of the second derivatives of each output, (N, K): the trace of `input_hessian`.
+    """Sum of the second derivatives of each output: the trace of `input_hessian`.
+
+    Parameters
+    ----------
+    layers, x
+        As for `trace`.
+
+    Returns
+    -------
+    numpy.ndarray of shape (N, K)
+        Entry [n, k] is the sum over i of d^2 y_hat_k / dx_i^2 of sample n.
 
     Examples
     --------
@@ -174,10 +187,12 @@ def hvp(
 
     Parameters
     ----------
-    layers, x, y, loss, reduction, sample_weight, **parameters
+    layers, x, y, loss
         As for `value_and_grad`.
     vector : array_like of shape (P,)
         In the layout of `flatten`.
+    reduction, sample_weight, **parameters
+        As for `value_and_grad`.
 
     Returns
     -------
@@ -336,6 +351,7 @@ def per_sample_gradients(
     Returns
     -------
     numpy.ndarray of shape (N, P)
+        A row for each sample, in the layout of `flatten`.
 
     Examples
     --------

@@ -16,20 +16,21 @@ def numerical_gradient(f: Callable[[Array], ArrayLike], x: ArrayLike, step: floa
     ----------
     f : callable
         Takes an array of the shape of `x`, returns a number or an array.
-    x : array_like
+    x : array_like of any shape
+        Where.
     step : float
         Distance h between the points.
 
     Returns
     -------
-    numpy.ndarray
-        Of the shape of ``f(x)`` followed by that of `x`: entry [..., i] is df/dx_i.
+    numpy.ndarray of the shape of f(x), then of x
+        Entry [..., i] is df/dx_i.
 
     Notes
     -----
     The formula is (f(x - 2h) - 8 f(x - h) + 8 f(x + h) - f(x + 2h)) / 12h.  It errs by h^4 / 30
-    times the fifth derivative, and rounding adds about 1e-16 |f(x)| / h: with the default step both
-    are near 1e-13 for a function of size and scale 1.
+    times the fifth derivative, and rounding adds about 1e-16 abs(f(x)) / h: with the default step
+    both are near 1e-13 for a function of size and scale 1.
 
     Examples
     --------

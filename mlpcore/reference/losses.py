@@ -157,9 +157,11 @@ def loss_hessian_product(
 
     Parameters
     ----------
+    name, y_hat, y
+        As for `loss_value`.
     vector : array_like of shape (N, K)
         What the Hessian is multiplied with: a direction in which y_hat changes.
-    name, y_hat, y, sample_weight, reduction, **parameters
+    sample_weight, reduction, **parameters
         As for `loss_value`.
 
     Returns
@@ -190,7 +192,24 @@ def loss_hessian_product(
 
 
 def one_hot(classes: ArrayLike, n_classes: int) -> Array:
-    """Rows of the identity matrix: integer classes (N,) to indicator rows (N, n_classes).
+    """Rows of the identity matrix: an indicator row for each class.
+
+    Parameters
+    ----------
+    classes : array_like of shape (N,)
+        Integers from 0 to n_classes - 1.
+    n_classes : int
+        How many classes there are.
+
+    Returns
+    -------
+    numpy.ndarray of shape (N, n_classes)
+        In each row one 1, and else 0.
+
+    Raises
+    ------
+    ValueError
+        If a class is another number.
 
     Examples
     --------

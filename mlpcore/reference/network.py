@@ -32,9 +32,16 @@ class Layer(NamedTuple):
     Attributes
     ----------
     weight : numpy.ndarray of shape (n_outputs, n_inputs)
+        How much of each input goes into each output.
     bias : numpy.ndarray of shape (n_outputs,), or None
         None in all layers of a net or in none.
     activation : str
+        A name of `activation`.
+
+    Examples
+    --------
+    >>> Layer(np.array([[2.0]]), np.array([1.0]), "relu").activation
+    'relu'
     """
 
     weight: Array
@@ -52,11 +59,21 @@ class LayerTrace(NamedTuple):
     Attributes
     ----------
     layer : Layer
+        Its parameters.
     input : numpy.ndarray of shape (N, n_inputs)
+        The net's, or the output of the layer before.
     pre_activation : numpy.ndarray of shape (N, n_outputs)
+        The linear map's output, z.
     output : numpy.ndarray of shape (N, n_outputs)
+        The activation's, f(z).
     activation_derivative : numpy.ndarray of shape (N, n_outputs)
-        For softmax the Jacobian (N, n_outputs, n_outputs).
+        The derivative f'(z); for softmax the Jacobian (N, n_outputs, n_outputs).
+
+    Examples
+    --------
+    >>> (step,) = trace([([[2.0]], [1.0], "relu")], [[3.0]])
+    >>> step.pre_activation, step.activation_derivative
+    (array([[7.]]), array([[1.]]))
     """
 
     layer: Layer
@@ -66,7 +83,24 @@ class LayerTrace(NamedTuple):
     activation_derivative: Array
 
     def times_derivative(self, vectors: Array) -> Array:
-        """Multiply `vectors` (N, n_outputs) with the symmetric d output / d pre_activation."""
+        """Multiply vectors with the symmetric d output / d pre_activation.
+
+        Parameters
+        ----------
+        vectors : numpy.ndarray of shape (N, n_outputs)
+            One for each sample.
+
+        Returns
+        -------
+        numpy.ndarray of shape (N, n_outputs)
+            The products.
+
+        Examples
+        --------
+        >>> (step,) = trace([([[2.0]], [1.0], "relu")], [[-3.0]])
+        >>> step.times_derivative(np.array([[10.0]]))
+        array([[0.]])
+        """
         if self.layer.activation == "softmax":
             return np.asarray(np.einsum("nij,nj->ni", self.activation_derivative, vectors))
         return self.activation_derivative * vectors
@@ -86,6 +120,16 @@ class Gradients:
         dl/dz before each layer's activation, (N, n_outputs).
     layer_inputs : list of numpy.ndarray
         dl/d input of each layer, (N, n_inputs).
+    inputs : numpy.ndarray of shape (N, D)
+        dl/dx, that of the first layer.
+    flat : numpy.ndarray of shape (P,)
+        The weights' and biases' gradients as one vector, in the layout of `flatten`.
+
+    Examples
+    --------
+    >>> _, gradients = value_and_grad([([[2.0]], [1.0], "identity")], [[3.0]], [[5.0]], "mse")
+    >>> gradients.flat, gradients.inputs
+    (array([12.,  4.]), array([[8.]]))
     """
 
     weights: list[Array]
@@ -125,6 +169,7 @@ def layers_from_flat(
     Returns
     -------
     list of Layer
+        One for each activation.
 
     Raises
     ------
@@ -157,7 +202,17 @@ def layers_from_flat(
 
 
 def flatten(layers: Layers) -> Array:
-    """Join the parameters of `layers` in one vector (P,), as `layers_from_flat` takes it.
+    """Join the parameters of a net in one vector, as `layers_from_flat` takes it.
+
+    Parameters
+    ----------
+    layers
+        As for `trace`.
+
+    Returns
+    -------
+    numpy.ndarray of shape (P,)
+        Layer after layer: the weight's transpose row by row, then the bias.
 
     Examples
     --------
@@ -220,7 +275,17 @@ def trace(layers: Layers, x: ArrayLike, masks: Sequence[Array] | None = None) ->
 
 
 def forward(layers: Layers, x: ArrayLike) -> Array:
-    """Output y_hat (N, K) of the net for `x` (N, D).
+    """Output of the net.
+
+    Parameters
+    ----------
+    layers, x
+        As for `trace`.
+
+    Returns
+    -------
+    numpy.ndarray of shape (N, K)
+        The output y_hat.
 
     Examples
     --------
@@ -238,11 +303,12 @@ def backward(trace: Sequence[LayerTrace], dl_dy_hat: ArrayLike) -> Gradients:
     trace : sequence of LayerTrace
         What `trace` returned.
     dl_dy_hat : array_like of shape (N, K)
-        dl/dy_hat, or any other cotangent of the output.
+        The loss's derivative, or any other cotangent of the output.
 
     Returns
     -------
     Gradients
+        New arrays.
 
     Examples
     --------
@@ -314,15 +380,19 @@ def value_and_grad(
         Targets; for cross_entropy also integer classes (N,).
     loss : str
         Name of a loss, see `loss_value`.
-    reduction, sample_weight, **parameters
+    reduction, sample_weight
         As for `loss_value`.
     masks : sequence of numpy.ndarray, optional
         As for `trace`.
+    **parameters
+        As for `loss_value`.
 
     Returns
     -------
     value : float
+        The loss.
     gradients : Gradients
+        Its derivatives in the parameters, the pre-activations and the inputs.
 
     Notes
     -----

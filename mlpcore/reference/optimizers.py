@@ -30,9 +30,11 @@ def sgd_step(
     Parameters
     ----------
     parameters, gradients : array_like of shape (P,)
+        Where the net is, and the loss's gradient there.
     state : dict
         What the step before returned; ``{}`` at first.
     learning_rate : float
+        Length of a step.
     momentum : float
         Share of the buffer of past gradients that is kept.
     weight_decay : float
@@ -43,6 +45,7 @@ def sgd_step(
     Returns
     -------
     parameters : numpy.ndarray of shape (P,)
+        The new ones.
     state : dict
         ``momentum_buffer``, if there is momentum.
 
@@ -80,9 +83,11 @@ def adam_step(
     Parameters
     ----------
     parameters, gradients : array_like of shape (P,)
+        Where the net is, and the loss's gradient there.
     state : dict
         What the step before returned; ``{}`` at first.
     learning_rate : float
+        Length of a step.
     beta1, beta2 : float
         Share of the first and second moment that is kept.
     epsilon : float
@@ -93,6 +98,7 @@ def adam_step(
     Returns
     -------
     parameters : numpy.ndarray of shape (P,)
+        The new ones.
     state : dict
         ``step`` (count of steps), ``first_moment`` and ``second_moment``.
 
@@ -161,9 +167,11 @@ def rmsprop_step(
     Parameters
     ----------
     parameters, gradients : array_like of shape (P,)
+        Where the net is, and the loss's gradient there.
     state : dict
         What the step before returned; ``{}`` at first.
     learning_rate : float
+        Length of a step.
     beta2 : float
         Share of the second moment that is kept.
     epsilon : float
@@ -176,6 +184,7 @@ def rmsprop_step(
     Returns
     -------
     parameters : numpy.ndarray of shape (P,)
+        The new ones.
     state : dict
         ``second_moment`` and, if there is momentum, ``momentum_buffer``.
 
@@ -264,6 +273,7 @@ def adjusted_gradients(
     Parameters
     ----------
     parameters, gradients : array_like of shape (P,)
+        Where the net is, and the loss's gradient there.
     is_weight : array_like of bool, shape (P,)
         False for the biases.
     l1 : float
@@ -276,6 +286,7 @@ def adjusted_gradients(
     Returns
     -------
     numpy.ndarray of shape (P,)
+        What takes the gradients' place in the rule.
 
     Examples
     --------

@@ -4,6 +4,7 @@
 import ast
 import doctest
 import importlib
+import importlib.util
 import pkgutil
 import re
 import runpy
@@ -15,7 +16,9 @@ import pytest
 import mlpcore
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# They are about the C sources, list other pages, or are a page of the folder above.
+WITHOUT_CODE = {"architecture.md", "changelog.md", "contributing.md", "kernels.md", "questions.md"}
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(mlpcore.__path__, "mlpcore.")
@@ -29,7 +32,16 @@ def page_id(path):
 
 
 def code_blocks(text, language):
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    """Code in the order of the page; without what needs a library that is not installed.
+
+    The comment ``<!-- needs: torch -->`` stands in the line before such a block.
+    """
+    fence = rf"^(?:<!-- needs: (\w+) -->\n)?```{language}\n(.*?)^```"
+    return [
+        block
+        for library, block in re.findall(fence, text, re.DOTALL | re.MULTILINE)
+        if not library or importlib.util.find_spec(library) is not None
+    ]
 
 
 def run_examples(examples, globs):
@@ -44,8 +56,9 @@ def run_examples(examples, globs):
 @pytest.mark.parametrize("path", PAGES, ids=page_id)
 def test_code_of_a_page_runs(path, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    blocks = code_blocks(path.read_text(encoding="utf-8"), "python")
-    assert blocks or path.name == "kernels.md"  # which is about the C sources
+    text = path.read_text(encoding="utf-8")
+    assert ("\n```python\n" in text) != (path.name in WITHOUT_CODE)
+    blocks = code_blocks(text, "python")
     globs = {"__name__": "page"}
     for i, block in enumerate(blocks):
         if ">>>" in block:
@@ -93,10 +106,8 @@ def test_files_that_a_page_links_to_exist(path):
 def test_sources_that_a_page_names_exist(path):
     folders = ("benchmarks", "docs", "examples", "mlpcore", "src_c", "tests", "tools")
     sources = [page_id(file) for folder in folders for file in (ROOT / folder).rglob("*.*")]
-    text = path.read_text(encoding="utf-8")
-    for console in code_blocks(text, "console"):  # whose files are the reader's
-        text = text.replace(console, "")
-    for name in re.findall(r"[\w/]+\.(?:pyx?|pxi|[ch])\b", text):
+    prose = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.M)
+    for name in re.findall(r"[\w/]+\.(?:pyx?|pxi|[ch])\b", prose):
         assert any(source == name or source.endswith(f"/{name}") for source in sources), name
 
 
