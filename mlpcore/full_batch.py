@@ -194,8 +194,9 @@ class FullBatchOptimizer(ABC):
     def _check_loss(self, loss: Loss | CallableLoss) -> None:
         """Raise where this optimizer cannot minimise the loss."""
 
+    @abstractmethod
     def _check_dy_dx(self, dy_dx: Any) -> None:
-        """Raise where this optimizer cannot learn derivatives."""
+        """Raise where this optimizer cannot learn these derivatives of the targets."""
 
     def _check_idle(self) -> None:
         if self._busy:

@@ -154,6 +154,9 @@ class LBFGS(FullBatchOptimizer):
     def _check_loss(self, loss: Loss | CallableLoss) -> None:
         """Any loss will do."""
 
+    def _check_dy_dx(self, dy_dx: Any) -> None:
+        """Any derivatives will do."""
+
     def _check_idle(self) -> None:
         if self._busy:
             raise RuntimeError(

@@ -281,16 +281,24 @@ class Trainer(Training):
         chosen_metrics = as_metrics(metrics, self.net, self.loss)
         share = held_out_rows(validation, x, y, self.seed)
         data = (self.net, self.loss, x, y, sample_weight)
-        derivatives = {"dy_dx": dy_dx, "dy_dx_weight": self.dy_dx_weight}
         source: Source
         if isinstance(self.optimizer, FullBatchOptimizer):
             self.optimizer._check_dy_dx(dy_dx)
             source = whole = as_whole_arrays(
-                *data, block_rows=block_rows, held_out=share, **derivatives
+                *data,
+                block_rows=block_rows,
+                held_out=share,
+                dy_dx=dy_dx,
+                dy_dx_weight=self.dy_dx_weight,
             )
         else:
             source = as_source(
-                *data, epochs=epochs, block_rows=block_rows, held_out=share, **derivatives
+                *data,
+                epochs=epochs,
+                block_rows=block_rows,
+                held_out=share,
+                dy_dx=dy_dx,
+                dy_dx_weight=self.dy_dx_weight,
             )
         held_out = as_held_out(
             self.net,
