@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * elementwise_template.h - plain work on vectors: products, the sum of a row in a fixed order,
- * softmax's backward pass.
+ * elementwise_template.h - plain work on vectors: products, the sum of a row in a fixed order, a
+ * block turned, softmax's backward pass.
  *
  * Included once for each dtype, after simd.h.
  *
@@ -56,6 +56,13 @@ MLP_INLINE double MLP_REAL(row_sum)(size_t n, const mlp_real *terms) {
     double lanes[MLP_SUM_LANES] = {0};
     MLP_REAL(add_terms)(n, n, terms, lanes);
     return MLP_REAL(sum_of_terms)(n, terms, lanes);
+}
+
+/* The first rows and columns of a matrix, at most MLP_LANES of each, turned. */
+MLP_INLINE void MLP_REAL(turn_rest)(size_t n_rows, size_t n_columns, const mlp_real *from,
+                                    size_t stride, mlp_vec column[MLP_LANES]) {
+    v_turn_part(n_rows < MLP_LANES ? n_rows : MLP_LANES,
+                n_columns < MLP_LANES ? n_columns : MLP_LANES, from, stride, column);
 }
 
 static void MLP_REAL(multiply)(size_t n, const void *da, const void *d, void *dz) {

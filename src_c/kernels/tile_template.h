@@ -89,13 +89,6 @@ MLP_INLINE void MLP_REAL(tile_step)(const mlp_real *const *group, size_t row_ste
     }
 }
 
-/* The first rows and columns of a matrix, at most MLP_LANES of each, turned. */
-MLP_INLINE void MLP_REAL(turn_rest)(size_t n_rows, size_t n_columns, const mlp_real *from,
-                                    size_t stride, mlp_vec column[MLP_LANES]) {
-    v_turn_part(n_rows < MLP_LANES ? n_rows : MLP_LANES,
-                n_columns < MLP_LANES ? n_columns : MLP_LANES, from, stride, column);
-}
-
 /* The next `depth` inner indices of B as columns, at most MLP_LANES: registers of columns are turned
  * and used at once, which spares the memory between. */
 MLP_INLINE void MLP_REAL(turning_step)(const int whole, size_t depth, size_t n_last,

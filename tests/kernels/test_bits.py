@@ -128,3 +128,31 @@ def test_subnormal_numbers_are_kept(isa):
     net.weights[0][...] = 1.0
     tiny = np.float32(2.0**-149)
     assert net(np.array([[tiny]], np.float32))[0, 0] == tiny
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 5, 8, 9, 16, 17])
+def test_classes_side_by_side_have_the_bits_of_one_row_after_the_other(isa, dtype, n_classes):
+    rng = np.random.default_rng(n_classes)
+    logits = (4.0 * rng.normal(size=(37, n_classes))).astype(dtype)
+    logits[3] = logits[4] = logits[3, 0]  # all tied
+    logits[5, -1] = 90.0  # saturated
+    logits[6, 0] = -np.inf
+    logits[7, 0], logits[8, 0] = np.inf, np.nan
+    labels = rng.integers(0, n_classes, size=37)
+    weight = rng.uniform(0.5, 2.0, size=37).astype(dtype)
+    loss = mlpcore.losses.CrossEntropy(reduction="sum")
+    gradient = loss.gradient(logits, labels, weight)
+    values = [loss(row, label) for row, label in zip(logits[:, None], labels[:, None], strict=True)]
+    alone = [
+        loss.gradient(*row)
+        for row in zip(logits[:, None], labels[:, None], weight[:, None], strict=True)
+    ]
+    np.testing.assert_array_equal(gradient, np.concatenate(alone))
+    assert np.isnan(values).any() == np.isnan(gradient).any()
+    finite = np.isfinite(values)
+    assert finite.sum() > 30
+    assert n_classes == 1 or np.count_nonzero(gradient[finite]) > 30
+    in_order = 0.0
+    for value in np.array(values)[finite]:
+        in_order += value
+    assert loss(logits[finite], labels[finite]) == in_order
