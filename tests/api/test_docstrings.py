@@ -22,6 +22,7 @@ MODULES = [
     "mlpcore.losses",
     "mlpcore.reference",
     "mlpcore.schedules",
+    "mlpcore.tabular",
 ]
 
 # What of numpydoc.validate is asked for. Not so: where quotes stand (GL01, GL02), an extended
@@ -39,6 +40,8 @@ CANNOT_FAIL = {
     "mlpcore.losses.Loss.fuses_with",
     "mlpcore.schedules.Schedule.factor",
     "mlpcore.schedules.Schedule.length",
+    "mlpcore.tabular.Encoding.answers",
+    "mlpcore.tabular.Table.where",
 }
 
 # "As `MLP.to_torch`", "see `Loss.after`": one full docstring is enough.
