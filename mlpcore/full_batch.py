@@ -132,10 +132,12 @@ def fixed(name: str, doc: str) -> Any:
 class FullBatchOptimizer(ABC):
     """Base of the optimizers that `fit` gives all rows at once.
 
+    Their hyperparameters are read-only attributes.
+
     Attributes
     ----------
     weight_decay : float
-        L2 penalty of all parameters. It and the other hyperparameters are read-only.
+        L2 penalty of all parameters.
     n_steps : int
         Iterations made.
     n_evaluations : int

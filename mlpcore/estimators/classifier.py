@@ -46,8 +46,9 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch; ``"auto"`` is 200, or all if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        How ``"sgd"`` changes the rate: never; to `learning_rate_init` / (rows seen)^`power_t` after
-        each epoch; or to a fifth when more than `n_iter_no_change` epochs in a row are no better.
+        How ``"sgd"`` changes the rate: never; to ``learning_rate_init / (rows seen)**power_t``
+        after each epoch; or to a fifth when more than `n_iter_no_change` epochs in a row are no
+        better.
     learning_rate_init : float, default=0.001
         The first rate.
     power_t : float, default=0.5
@@ -148,8 +149,8 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
 
     Notes
     -----
-    `get_params`, `set_params` and `score`, which is accuracy, are scikit-learn's, or do the same where
-    it is not installed.
+    `get_params`, `set_params` and `score`, which is accuracy, are scikit-learn's, or do the same
+    where it is not installed.
 
     *Sample weights* scale a row's part of the loss, which is divided by the sum of a batch's
     weights. Where a batch is all rows (and with ``"lbfgs"``) a weight of k equals the row k times;

@@ -55,8 +55,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # of whateve
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch; ``"auto"`` is 200, or all if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        How ``"sgd"`` changes the rate: never; to `learning_rate_init` / (rows seen)^`power_t` after
-        each epoch; or to a fifth when more than `n_iter_no_change` epochs in a row are no better.
+        How ``"sgd"`` changes the rate: never; to ``learning_rate_init / (rows seen)**power_t``
+        after each epoch; or to a fifth when more than `n_iter_no_change` epochs in a row are no
+        better.
     learning_rate_init : float, default=0.001
         The first rate.
     power_t : float, default=0.5

@@ -48,6 +48,7 @@ class Encoding:
     columns : tuple of NumberColumn or CategoryColumn
         In the order of the inputs.
     target : NumberColumn or CategoryColumn
+        What is to be predicted.
     fills : bool
         Whether missing cells are filled in: a number by the mean, which is an input of 0, and a
         category by zeros. Else they are refused.
