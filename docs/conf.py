@@ -36,8 +36,15 @@ nitpick_ignore_regex = [
 def skip_attributes(
     app: Any, what: str, name: str, obj: Any, skip: bool, options: Any
 ) -> bool | None:
-    """Leave out what the class's docstring describes: attributes, and a call of the binding."""
+    """Leave out what the class's docstring describes, and what is not mlpcore's.
+
+    The docstring has the attributes, a call of the binding, and what estimators have of
+    scikit-learn's base classes, or of those in their place.
+    """
     if inspect.isdatadescriptor(obj) or isinstance(obj, WrapperDescriptorType):
+        return True
+    module = getattr(obj, "__module__", None) or "mlpcore"  # methods of the binding tell none
+    if module.startswith(("sklearn.", "mlpcore.estimators.standalone")):
         return True
     return None
 

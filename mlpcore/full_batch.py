@@ -132,10 +132,12 @@ def fixed(name: str, doc: str) -> Any:
 class FullBatchOptimizer(ABC):
     """Base of the optimizers that `fit` gives all rows at once.
 
+    Their hyperparameters are read-only attributes.
+
     Attributes
     ----------
     weight_decay : float
-        L2 penalty of all parameters. It and the other hyperparameters are read-only.
+        L2 penalty of all parameters.
     n_steps : int
         Iterations made.
     n_evaluations : int
@@ -143,6 +145,17 @@ class FullBatchOptimizer(ABC):
     stop_reason : str or None
         Why the latest `fit` ended before its epochs were over; None if it did not, or something
         else ended it: early stopping, a callback, an exception.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mlpcore
+    >>> x = np.linspace(-1, 1, 20)[:, np.newaxis]
+    >>> net = mlpcore.MLP([1, 1], dtype="float64", seed=0)
+    >>> optimizer = mlpcore.LevenbergMarquardt(damping=0.0)
+    >>> history = net.fit(x, 3 * x + 1, "mse", optimizer, epochs=10)
+    >>> optimizer.n_steps, optimizer.stop_reason            # a linear problem is one step
+    (1, 'gradient')
     """
 
     # Attributes that a file keeps besides the arguments and n_steps: 0 or above, or None.
@@ -183,6 +196,16 @@ class FullBatchOptimizer(ABC):
         ------
         TypeError
             Always.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> net = mlpcore.MLP([2, 3, 1], seed=0)
+        >>> value, gradients = net.value_and_grad([0.5, -1.0], [1.0], "mse")
+        >>> mlpcore.LevenbergMarquardt().step(net, gradients)
+        Traceback (most recent call last):
+        ...
+        TypeError: optimizer: expected one that makes a step of a gradient, ...
         """
         raise TypeError(takes_all_rows(self))
 

@@ -28,13 +28,17 @@ class LevenbergMarquardt(FullBatchOptimizer):
     one step that lowers the loss, and `batch_size`, `schedule` and `dropout` are not for it. With
     the Jacobian J of the outputs in the parameters p, it minimises
     loss + weight_decay / 2 * sum(p^2), whose gradient is g and whose Hessian is close to H, 2 J^T J
-    times the loss's factor plus weight_decay:
+    times the loss's factor plus weight_decay [1]_:
 
-        step  s from (H + mu I) s = -g, with mu = damping * max(diag H) before the first
-        gain  of what the quadratic model promises, (mu s^T s - s^T g) / 2, the part that the loss
-              really goes down by
-        above 0: the step is made, and mu = mu * max(1/3, 1 - (2 gain - 1)^3)
-        else: mu is multiplied by 2, then by 4, 8, ..., and the step tried anew [1]_
+    step
+        s from (H + mu I) s = -g, with mu = damping * max(diag H) before the first.
+    gain
+        Of what the quadratic model promises, (mu s^T s - s^T g) / 2, the part that the loss really
+        goes down by.
+    gain > 0
+        The step is made, and mu = mu * max(1/3, 1 - (2 gain - 1)^3).
+    else
+        mu is multiplied by 2, then by 4, 8, ..., and the step tried anew.
 
     A fit ends before its epochs are over where `stop_reason` is one of
 

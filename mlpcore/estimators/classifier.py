@@ -46,8 +46,9 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch; ``"auto"`` is 200, or all if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        How ``"sgd"`` changes the rate: never; to `learning_rate_init` / (rows seen)^`power_t` after
-        each epoch; or to a fifth when more than `n_iter_no_change` epochs in a row are no better.
+        How ``"sgd"`` changes the rate: never; to ``learning_rate_init / (rows seen)**power_t``
+        after each epoch; or to a fifth when more than `n_iter_no_change` epochs in a row are no
+        better.
     learning_rate_init : float, default=0.001
         The first rate.
     power_t : float, default=0.5
@@ -120,7 +121,7 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
         A row for each epoch.
     coefs_, intercepts_ : list of numpy.ndarray
         Weights (n_inputs, n_outputs) and biases (n_outputs,) of each layer, live.
-    classes_ : numpy.ndarray
+    classes_ : numpy.ndarray of shape (n_classes,)
         The labels, sorted.
     loss_curve_ : list of float
         Loss of each epoch, with the penalties; `loss_` is the last one.
@@ -136,8 +137,10 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
         Layers, with the inputs; outputs of the net.
     out_activation_ : str
         The activation of the output, by scikit-learn's name.
-    n_features_in_, feature_names_in_ : int, numpy.ndarray
-        Columns, and their names where `fit` was given a frame.
+    n_features_in_ : int
+        Columns.
+    feature_names_in_ : numpy.ndarray of shape (D,)
+        Their names, where `fit` was given a frame.
 
     Raises
     ------
@@ -146,6 +149,9 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
 
     Notes
     -----
+    `get_params`, `set_params` and `score`, which is accuracy, are scikit-learn's, or do the same
+    where it is not installed.
+
     *Sample weights* scale a row's part of the loss, which is divided by the sum of a batch's
     weights. Where a batch is all rows (and with ``"lbfgs"``) a weight of k equals the row k times;
     in smaller batches it does so in the mean over all orders.
@@ -251,9 +257,11 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
 
         Parameters
         ----------
-        X : array-like, frame or sparse matrix of shape (N, D)
-        y : array-like of shape (N,), or (N, n_labels) of zeros and ones
-        sample_weight : array-like of shape (N,), optional
+        X : array_like, frame or sparse matrix of shape (N, D)
+            Rows to learn from; finite.
+        y : array_like of shape (N,), or (N, n_labels)
+            Labels; zeros and ones where a row may have several.
+        sample_weight : array_like of shape (N,), optional
             How much each row counts.
         validation_data : tuple of (X, y) or (X, y, sample_weight), optional
             Rows that are judged after each epoch, and not learnt from. With `early_stopping` they
@@ -261,13 +269,22 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
 
         Returns
         -------
-        self
+        MLPClassifier
+            The estimator itself.
 
         Raises
         ------
         ValueError, TypeError
             If a parameter or the data do not fit; if the data are not finite; if training diverges,
             with epoch, step and layer. The estimator then has the attributes that it had before.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["low", "low", "high", "high"]
+        >>> classifier = mlpcore.MLPClassifier((8,), solver="lbfgs", random_state=0)
+        >>> classifier.fit(X, y, validation_data=([[0.5], [2.5]], ["low", "high"])).classes_
+        array(['high', 'low'], dtype='<U4')
         """
         return self._fit(X, y, sample_weight, validation_data)
 
@@ -285,17 +302,29 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
         ----------
         X, y, sample_weight
             As for `fit`.
-        classes : array-like of shape (n_classes,), optional
+        classes : array_like of shape (n_classes,), optional
             All labels that will come; needed in the first call, unless a row has several labels.
 
         Returns
         -------
-        self
+        MLPClassifier
+            The estimator itself.
 
         Raises
         ------
+        AttributeError
+            If `solver` is ``"lbfgs"``, which makes no epochs; `hasattr` tells.
         ValueError, TypeError
             As `fit`; or if `early_stopping` is on, or the labels are not those of before.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> classifier = mlpcore.MLPClassifier((8,), random_state=0)
+        >>> for X, y in [([[0.0], [3.0]], [0, 2]), ([[1.0], [2.0]], [1, 1])]:
+        ...     classifier = classifier.partial_fit(X, y, classes=[0, 1, 2])
+        >>> classifier.t_
+        4
         """
         self._check_parameters()
         first = getattr(self, "_labels", None) is None
@@ -320,11 +349,29 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
 
         Parameters
         ----------
-        X : array-like, frame or sparse matrix of shape (N, D)
+        X : array_like, frame or sparse matrix of shape (N, D)
+            With the columns that `fit` was given; finite.
 
         Returns
         -------
         numpy.ndarray of shape (N,), or (N, n_labels)
+            One of `classes_` for each row; zeros and ones where a row may have several labels.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` was not called before.
+        ValueError
+            If the rows do not fit: other columns than `fit` was given, or a cell that is no finite
+            number.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["low", "low", "high", "high"]
+        >>> classifier = mlpcore.MLPClassifier((8,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> classifier.predict([[-1.0], [4.0]])
+        array(['low', 'high'], dtype='<U4')
         """
         return self._labels_of_fitted().decode(self._forward(X))
 
@@ -333,12 +380,28 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
 
         Parameters
         ----------
-        X : array-like, frame or sparse matrix of shape (N, D)
+        X : array_like, frame or sparse matrix of shape (N, D)
+            With the columns that `fit` was given; finite.
 
         Returns
         -------
         numpy.ndarray of shape (N, n_classes)
             In the order of `classes_`; of several labels a row, that of each label by itself.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `predict`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import mlpcore
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["a", "b", "b", "c"]
+        >>> classifier = mlpcore.MLPClassifier((8,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> probabilities = classifier.predict_proba(X)
+        >>> probabilities.shape, bool(np.allclose(probabilities.sum(axis=1), 1.0))
+        ((4, 3), True)
         """
         labels = self._labels_of_fitted()
         y_hat = self._forward(X)
@@ -353,17 +416,7 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
         return y_hat
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Logarithms of `predict_proba`.
-
-        Parameters
-        ----------
-        X : array-like, frame or sparse matrix of shape (N, D)
-
-        Returns
-        -------
-        numpy.ndarray of shape (N, n_classes)
-            -inf where a probability is 0.
-        """
+        """As `predict_proba`, the natural logarithms: -inf where a probability is 0."""
         probabilities = self.predict_proba(X)
         with np.errstate(divide="ignore"):
             return np.log(probabilities, out=probabilities)
@@ -373,13 +426,27 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
 
         Parameters
         ----------
-        X : array-like, frame or sparse matrix of shape (N, D)
+        X : array_like, frame or sparse matrix of shape (N, D)
+            With the columns that `fit` was given; finite.
 
         Returns
         -------
         numpy.ndarray of shape (N,), or (N, K)
             With two classes, above 0 where `predict` says ``classes_[1]``; with several labels a
             row, above 0 where it says yes.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `predict`.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["low", "low", "high", "high"]
+        >>> classifier = mlpcore.MLPClassifier((8,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> (classifier.decision_function([[0.0], [3.0]]) > 0).tolist()  # is it classes_[1], low?
+        [True, False]
         """
         self._labels_of_fitted()
         net = self.net_
@@ -395,13 +462,19 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
 
         Parameters
         ----------
-        X : array-like, frame or sparse matrix of shape (N, D)
+        X : array_like, frame or sparse matrix of shape (N, D)
+            With the columns that `fit` was given; finite.
 
         Returns
         -------
         numpy.ndarray of shape (N, D), or (N, K, D)
             With two classes, of the probability of ``classes_[1]``; else of each output of the
             net, which are the probabilities unless more than two classes have ``"logistic"`` ones.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `predict`.
 
         Examples
         --------

@@ -55,8 +55,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # of whateve
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch; ``"auto"`` is 200, or all if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        How ``"sgd"`` changes the rate: never; to `learning_rate_init` / (rows seen)^`power_t` after
-        each epoch; or to a fifth when more than `n_iter_no_change` epochs in a row are no better.
+        How ``"sgd"`` changes the rate: never; to ``learning_rate_init / (rows seen)**power_t``
+        after each epoch; or to a fifth when more than `n_iter_no_change` epochs in a row are no
+        better.
     learning_rate_init : float, default=0.001
         The first rate.
     power_t : float, default=0.5
@@ -137,8 +138,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # of whateve
         Layers, with the inputs; outputs of the net.
     out_activation_ : str
         The activation of the output, by scikit-learn's name.
-    n_features_in_, feature_names_in_ : int, numpy.ndarray
-        Columns, and their names where `fit` was given a frame.
+    n_features_in_ : int
+        Columns.
+    feature_names_in_ : numpy.ndarray of shape (D,)
+        Their names, where `fit` was given a frame.
 
     Raises
     ------
@@ -147,6 +150,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # of whateve
 
     Notes
     -----
+    `get_params`, `set_params` and `score`, which is R^2, are scikit-learn's, or do the same where
+    it is not installed.
+
     *Sample weights* scale a row's part of the loss, which is divided by the sum of a batch's
     weights. Where a batch is all rows (and with ``"lbfgs"``) a weight of k equals the row k times;
     in smaller batches it does so in the mean over all orders.
@@ -248,9 +254,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # of whateve
 
         Parameters
         ----------
-        X : array-like, frame or sparse matrix of shape (N, D)
-        y : array-like of shape (N,) or (N, n_targets)
-        sample_weight : array-like of shape (N,), optional
+        X : array_like, frame or sparse matrix of shape (N, D)
+            Rows to learn from; finite.
+        y : array_like of shape (N,) or (N, n_targets)
+            Targets; finite, and 0 or above with ``"poisson"``.
+        sample_weight : array_like of shape (N,), optional
             How much each row counts.
         validation_data : tuple of (X, y) or (X, y, sample_weight), optional
             Rows that are judged after each epoch, and not learnt from. With `early_stopping` they
@@ -258,13 +266,25 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # of whateve
 
         Returns
         -------
-        self
+        MLPRegressor
+            The estimator itself.
 
         Raises
         ------
         ValueError, TypeError
             If a parameter or the data do not fit; if the data are not finite; if training diverges,
             with epoch, step and layer. The estimator then has the attributes that it had before.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import mlpcore
+        >>> X = np.linspace(-1, 1, 50)[:, np.newaxis]
+        >>> y = X[:, 0] ** 2
+        >>> regressor = mlpcore.MLPRegressor(hidden_layer_sizes=(8,), tol=1.0, random_state=0)
+        >>> regressor = regressor.fit(X[::2], y[::2], validation_data=(X[1::2], y[1::2]))
+        >>> len(regressor.validation_scores_) == regressor.n_iter_
+        True
         """
         return self._fit(X, y, sample_weight, validation_data)
 
@@ -279,25 +299,56 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # of whateve
 
         Returns
         -------
-        self
+        MLPRegressor
+            The estimator itself.
 
         Raises
         ------
+        AttributeError
+            If `solver` is ``"lbfgs"``, which makes no epochs; `hasattr` tells.
         ValueError, TypeError
             As `fit`; or if `early_stopping` is on.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> regressor = mlpcore.MLPRegressor(hidden_layer_sizes=(8,), random_state=0)
+        >>> for X, y in [([[0.0], [3.0]], [0.0, 6.0]), ([[1.0], [2.0]], [2.0, 4.0])]:
+        ...     regressor = regressor.partial_fit(X, y)
+        >>> regressor.t_
+        4
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Array:
-        """Predictions.
+        """Predict the targets of rows.
 
         Parameters
         ----------
-        X : array-like, frame or sparse matrix of shape (N, D)
+        X : array_like, frame or sparse matrix of shape (N, D)
+            With the columns that `fit` was given; finite.
 
         Returns
         -------
         numpy.ndarray of shape (N,), or (N, n_targets)
+            In the unit of the targets.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` was not called before.
+        ValueError
+            If the rows do not fit: other columns than `fit` was given, or a cell that is no finite
+            number.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [1.0, 3.0, 5.0, 7.0]
+        >>> regressor = mlpcore.MLPRegressor(activation="identity", solver="lbfgs", tol=1e-9,
+        ...                                  alpha=0.0, random_state=0)
+        >>> regressor.fit(X, y).predict([[1.5], [4.0]]).round(3)
+        array([4., 9.])
         """
         y_hat = self._forward(X)
         if self.out_activation_ == "exp":
@@ -309,11 +360,27 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # of whateve
 
         Parameters
         ----------
-        X : array-like, frame or sparse matrix of shape (N, D)
+        X : array_like, frame or sparse matrix of shape (N, D)
+            With the columns that `fit` was given; finite.
 
         Returns
         -------
         numpy.ndarray of shape (N, D), or (N, n_targets, D)
+            In units of the targets by those of the features.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `predict`.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [1.0, 3.0, 5.0, 7.0]
+        >>> regressor = mlpcore.MLPRegressor(activation="identity", solver="lbfgs", tol=1e-9,
+        ...                                  alpha=0.0, random_state=0)
+        >>> regressor.fit(X, y).predict_gradient([[1.5]]).round(3)
+        array([[2.]])
         """
         jacobian = self._jacobian(X)
         if self.out_activation_ == "exp":

@@ -270,11 +270,14 @@ def sobolev_value_and_grad(
 
     Parameters
     ----------
-    layers, x, y, loss, reduction, sample_weight, **parameters
+    layers, x, y, loss
         As for `value_and_grad`.
     dy_dx : array_like of shape (N, K, D)
         What the Jacobian should become.
-    dy_dx_weight : float
+    dy_dx_weight : float, default 1
+        Factor of the second term of the loss.
+    reduction, sample_weight, **parameters
+        As for `value_and_grad`.
 
     Returns
     -------
@@ -282,6 +285,7 @@ def sobolev_value_and_grad(
         The loss plus `dy_dx_weight` times the mean squared error of the Jacobian, K D numbers a
         sample, with the same reduction.
     gradients : Gradients
+        As of `value_and_grad`, of both terms.
 
     Notes
     -----

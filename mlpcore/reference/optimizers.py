@@ -216,9 +216,10 @@ def levenberg_marquardt_step(
         ``function(parameters) -> (residuals (M,), jacobian (M, P))``. A weight of a residual, and
         a factor of the sum, are their square roots here; a penalty is P residuals more.
     parameters : array_like of shape (P,)
+        Where the step begins.
     state : dict
         What the step before returned; ``{}`` at first.
-    damping : float
+    damping : float, default 1e-3
         The first mu, in terms of the largest diagonal entry of 2 J^T J.
 
     Returns

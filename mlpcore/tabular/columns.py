@@ -19,6 +19,12 @@ class NumberColumn:
     mean, scale : float
         An input is (value - mean) / scale; `scale` is the standard deviation of the rows that are
         learnt from, or 1 where these are all equal.
+
+    Examples
+    --------
+    >>> from mlpcore.tabular import Encoding
+    >>> Encoding.of({"size": [1.0, 3.0], "price": [10.0, 15.0]}, target="price").columns
+    (NumberColumn(name='size', mean=2.0, scale=1.0),)
     """
 
     name: str
@@ -35,6 +41,12 @@ class CategoryColumn:
     name : str
     categories : tuple of str
         Sorted; numbers by their value.
+
+    Examples
+    --------
+    >>> from mlpcore.tabular import Encoding
+    >>> Encoding.of({"size": [1.0, 3.0], "sold": ["no", "yes"]}, target="sold").target
+    CategoryColumn(name='sold', categories=('no', 'yes'))
     """
 
     name: str

@@ -48,9 +48,14 @@ class Encoding:
     columns : tuple of NumberColumn or CategoryColumn
         In the order of the inputs.
     target : NumberColumn or CategoryColumn
+        What is to be predicted.
     fills : bool
         Whether missing cells are filled in: a number by the mean, which is an input of 0, and a
         category by zeros. Else they are refused.
+    is_classification : bool
+        Whether the target has classes.
+    n_inputs, n_outputs : int
+        How many inputs and outputs the net has.
 
     Examples
     --------
@@ -96,12 +101,14 @@ class Encoding:
             Columns that are no inputs.
         fills : bool, default=False
             Whether missing cells are filled in rather than refused.
-        rows : array_like of int, optional
-            Rows that are learnt from, and of which mean and standard deviation are taken.
+        rows : array_like of int of shape (n_learnt,), optional
+            Rows that are learnt from, and of which mean and standard deviation are taken; all
+            without it.
 
         Returns
         -------
         Encoding
+            With the columns in the order of the table.
 
         Raises
         ------
@@ -109,6 +116,17 @@ class Encoding:
             If there is no such column, a cell does not fit or is missing, or there is nothing to
             learn: no other column, no rows, a single class, more than 1000 categories, or more than
             ten texts that are all different and not named as categorical.
+        TypeError
+            If the table has no columns by name.
+
+        Examples
+        --------
+        >>> table = {"zip": [10115, 20095, 10115], "age": [30, 40, 50], "rent": [900, 700, 800]}
+        >>> encoding = Encoding.of(table, target="rent", categorical=["zip"], ignore=["age"])
+        >>> encoding.columns
+        (CategoryColumn(name='zip', categories=('10115', '20095')),)
+        >>> encoding.is_classification, encoding.target.mean
+        (False, 800.0)
         """
         table = as_table(table)
         check_choice(task, "task", TASKS)
@@ -163,18 +181,30 @@ class Encoding:
         return width(self.target)
 
     def inputs(self, table: TableLike) -> Array:
-        """The net's inputs, (N, n_inputs) in float32.
+        """The inputs of the net for the rows of a table.
 
         Parameters
         ----------
         table : Table, path, or mapping of str to array_like of shape (N,)
             Columns that the encoding does not know do not count.
 
+        Returns
+        -------
+        numpy.ndarray of shape (N, n_inputs)
+            In float32: scaled numbers, and for a category 1 where the cell is it and else 0.
+
         Raises
         ------
         ValueError
             If a column is missing, a cell does not fit, or a category is new; the message names
             file, line, column and value.
+
+        Examples
+        --------
+        >>> table = {"size": [1.0, 3.0], "color": ["red", "blue"], "price": [10.0, 15.0]}
+        >>> encoding = Encoding.of(table, target="price")
+        >>> encoding.inputs({"size": [2.0], "color": ["red"]})      # scaled size, blue, red
+        array([[0., 0., 1.]], dtype=float32)
         """
         table = as_table(table)
         missing = [column.name for column in self.columns if column.name not in table.columns]
@@ -204,12 +234,29 @@ class Encoding:
         return x
 
     def targets(self, table: TableLike) -> Array:
-        """What the net learns: classes (N,) as integers, or scaled numbers (N, 1) in float32.
+        """What the net learns from the rows of a table.
 
         Parameters
         ----------
         table : Table, path, or mapping of str to array_like of shape (N,)
             With the column of the target, in which no cell may be missing.
+
+        Returns
+        -------
+        numpy.ndarray of shape (N,) or (N, 1)
+            Classes as integers (N,), or scaled numbers (N, 1) in float32.
+
+        Raises
+        ------
+        ValueError
+            As `inputs`.
+
+        Examples
+        --------
+        >>> table = {"size": [1.0, 3.0], "price": [10.0, 15.0]}
+        >>> Encoding.of(table, target="price").targets(table)
+        array([[-1.],
+               [ 1.]], dtype=float32)
         """
         table = as_table(table)
         if isinstance(self.target, CategoryColumn):
@@ -218,14 +265,44 @@ class Encoding:
         return values.astype(np.float32)[:, None]
 
     def answers(self, y_hat: Array) -> Array:
-        """What outputs (N, n_outputs) of the net say: a class's name or a number for each row."""
+        """What the outputs of the net say: a class's name or a number for each row.
+
+        Parameters
+        ----------
+        y_hat : numpy.ndarray of shape (N, n_outputs)
+            Outputs of a net for `inputs`.
+
+        Returns
+        -------
+        numpy.ndarray of shape (N,)
+            The likeliest class as text, or the number in float64, in the target's unit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> encoding = Encoding.of({"size": [1.0, 3.0], "price": [10.0, 15.0]}, target="price")
+        >>> encoding.answers(np.float32([[0.0], [1.0]]))
+        array([12.5, 15. ])
+        """
         if isinstance(self.target, CategoryColumn):
             classes = self.target.categories
             return np.array([classes[code] for code in y_hat.argmax(axis=1)], dtype=str)
         return self.target.mean + self.target.scale * y_hat[:, 0].astype(np.float64)
 
     def to_json(self) -> str:
-        """The encoding as a JSON text; `from_json` reads it."""
+        """The encoding as a JSON text; `from_json` reads it.
+
+        Returns
+        -------
+        str
+            Every number with all its digits.
+
+        Examples
+        --------
+        >>> encoding = Encoding.of({"size": [1.0, 3.0], "price": [10.0, 15.0]}, target="price")
+        >>> Encoding.from_json(encoding.to_json()) == encoding
+        True
+        """
         content = {
             "version": _VERSION,
             "columns": [to_values(column) for column in self.columns],
@@ -238,10 +315,27 @@ class Encoding:
     def from_json(cls, text: str) -> Encoding:
         """The encoding that `to_json` wrote.
 
+        Parameters
+        ----------
+        text : str
+            The JSON text.
+
+        Returns
+        -------
+        Encoding
+            Equal to the one that was written.
+
         Raises
         ------
         ValueError
             If it is of a later version, or damaged.
+
+        Examples
+        --------
+        >>> Encoding.from_json('{"version": 2}')
+        Traceback (most recent call last):
+        ...
+        ValueError: the table's encoding is of version 2, ...
         """
         content = strict_json(text, floats=True)
         if not isinstance(content, dict) or type(content.get("version")) is not int:

@@ -76,16 +76,42 @@ class TableModel:
         ------
         ValueError
             If a column is missing, a cell does not fit, or a category is new.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> encoding = Encoding.of({"size": [1.0, 3.0], "price": [10.0, 15.0]}, target="price")
+        >>> model = TableModel(mlpcore.MLP([1, 1], init="zeros"), encoding)
+        >>> model.predict({"size": [2.0, 2.5, 4.0]})        # it has learnt nothing: the mean
+        array([12.5, 12.5, 12.5])
         """
         return self.encoding.answers(self.net(self.encoding.inputs(table)))
 
     def probabilities(self, table: TableLike) -> Array:
-        """The probability of each class, (N, n_classes), in the order of the encoding's.
+        """The probability of each class.
+
+        Parameters
+        ----------
+        table
+            As for `predict`.
+
+        Returns
+        -------
+        numpy.ndarray of shape (N, n_classes)
+            In the order of ``encoding.target.categories``.
 
         Raises
         ------
         ValueError
             As `predict`, and if the target has no classes.
+
+        Examples
+        --------
+        >>> import mlpcore
+        >>> encoding = Encoding.of({"size": [1.0, 3.0], "sold": ["no", "yes"]}, target="sold")
+        >>> model = TableModel(mlpcore.MLP([1, 2], ["softmax"], init="zeros"), encoding)
+        >>> model.probabilities({"size": [2.0]})
+        array([[0.5, 0.5]], dtype=float32)
         """
         if not self.encoding.is_classification:
             raise ValueError(
@@ -96,10 +122,27 @@ class TableModel:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write both into a file that `mlpcore.load` takes too, as the net alone.
 
+        Parameters
+        ----------
+        path : str or path-like
+            The file, in the safetensors format; one that is there is replaced.
+
         Raises
         ------
         OSError
             If the file cannot be written; what was at `path` is then still there.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import mlpcore
+        >>> encoding = Encoding.of({"size": [1.0, 3.0], "price": [10.0, 15.0]}, target="price")
+        >>> model = TableModel(mlpcore.MLP([1, 1], seed=0), encoding)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "prices.safetensors")
+        ...     model.save(path)
+        ...     TableModel.load(path).encoding == encoding, mlpcore.load(path) == model.net
+        (True, True)
         """
         metadata, arrays = files.pack(self.net)
         text = self.encoding.to_json()
@@ -108,7 +151,17 @@ class TableModel:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> TableModel:
-        """Read a file that `save` has written. Nothing in it is executed.
+        """Read a file that `save` or ``mlpcore train`` has written. Nothing in it is executed.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+
+        Returns
+        -------
+        TableModel
+            With the net's parameters to the bit.
 
         Raises
         ------
@@ -116,6 +169,10 @@ class TableModel:
             If the file cannot be read.
         ValueError
             If it is damaged, was written by a newer version, or has no table's encoding.
+
+        Examples
+        --------
+        `save` has one that goes there and back.
         """
         metadata, arrays = _safetensors.read(path)
         source = os.fspath(path)

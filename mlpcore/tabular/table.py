@@ -39,6 +39,11 @@ class Table:
     lines : sequence of int, optional
         Line of the file in which each row ends; without, messages count rows from 1.
 
+    Attributes
+    ----------
+    n_rows : int
+        N.
+
     Raises
     ------
     ValueError
@@ -76,7 +81,25 @@ class Table:
                 )
 
     def where(self, row: int, name: str) -> str:
-        """Place of a cell, for a message."""
+        """Place of a cell, for a message.
+
+        Parameters
+        ----------
+        row : int
+            Its row, from 0.
+        name : str
+            Name of its column.
+
+        Returns
+        -------
+        str
+            Source, line or row, and column.
+
+        Examples
+        --------
+        >>> Table("ages.csv", {"age": ["31", "45"]}, lines=[2, 3]).where(1, "age")
+        "ages.csv, line 3, column 'age'"
+        """
         return f"{self.source}, {self._place(row)}, column {name!r}"
 
     def _place(self, row: int) -> str:
@@ -85,10 +108,25 @@ class Table:
     def cells(self, name: str) -> Array | list[str]:
         """A column as it was read.
 
+        Parameters
+        ----------
+        name : str
+            Name of the column.
+
+        Returns
+        -------
+        numpy.ndarray of shape (N,), or list of str
+            Numbers, or texts.
+
         Raises
         ------
         ValueError
             If there is none of this name.
+
+        Examples
+        --------
+        >>> Table("a table", {"age": ["31", "NA"]}).cells("age")
+        ['31', 'NA']
         """
         if name not in self.columns:
             names = ", ".join(map(repr, self.columns))
@@ -98,10 +136,25 @@ class Table:
     def kind(self, name: str) -> Literal["number", "text"]:
         """Whether the cells of a column are numbers or text.
 
+        Parameters
+        ----------
+        name : str
+            Name of the column.
+
+        Returns
+        -------
+        {"number", "text"}
+            What all cells are that are not missing.
+
         Raises
         ------
         ValueError
             If they are of both kinds, or all missing, or all with a decimal comma.
+
+        Examples
+        --------
+        >>> Table("a table", {"age": ["31", "NA"]}).kind("age")
+        'number'
         """
         cells = self.cells(name)
         if not isinstance(cells, list):
@@ -128,12 +181,27 @@ class Table:
         return "text"
 
     def numbers(self, name: str) -> Array:
-        """A column as float64 (N,), NaN where a cell is missing.
+        """A column as numbers.
+
+        Parameters
+        ----------
+        name : str
+            Name of the column.
+
+        Returns
+        -------
+        numpy.ndarray of shape (N,)
+            In float64, NaN where a cell is missing.
 
         Raises
         ------
         ValueError
             If a cell is no finite number.
+
+        Examples
+        --------
+        >>> Table("a table", {"age": ["31", "NA"]}).numbers("age")
+        array([31., nan])
         """
         cells = self.cells(name)
         if isinstance(cells, list):
@@ -173,7 +241,29 @@ class Table:
         return self._numbers[name]
 
     def texts(self, name: str) -> list[str]:
-        """A column as texts, ``""`` where a cell is missing; a whole number has no point."""
+        """A column as texts.
+
+        Parameters
+        ----------
+        name : str
+            Name of the column.
+
+        Returns
+        -------
+        list of str
+            ``""`` where a cell is missing; a whole number has no point.
+
+        Raises
+        ------
+        ValueError
+            As `cells`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> Table("a table", {"age": np.array([31.0, np.nan])}).texts("age")
+        ['31', '']
+        """
         cells = self.cells(name)
         if isinstance(cells, list):
             return ["" if cell in MISSING else cell for cell in cells]
@@ -209,6 +299,7 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     Returns
     -------
     Table
+        Its `source` is the path, and its lines those of the file where that is text.
 
     Raises
     ------

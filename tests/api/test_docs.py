@@ -116,7 +116,7 @@ def test_the_map_of_the_house_has_every_module():
         r"[\w/]+\.(?:pyx?|pxi|h)\b", (ROOT / "README.md").read_text(encoding="utf-8")
     )
     modules = {file.name for file in (ROOT / "mlpcore").glob("*.py*")} - {"__init__.py", "py.typed"}
-    for room in ("binding", "command_line", "tabular"):
+    for room in ("binding", "command_line", "estimators", "tabular"):
         modules |= {file.name for file in (ROOT / "mlpcore" / room).glob("*.p*")} - {"__init__.py"}
     assert modules - set(named) == {"_core.pyi"}
 

@@ -22,6 +22,7 @@ MODULES = [
     "mlpcore.losses",
     "mlpcore.reference",
     "mlpcore.schedules",
+    "mlpcore.tabular",
 ]
 
 # What of numpydoc.validate is asked for. Not so: where quotes stand (GL01, GL02), an extended
@@ -39,6 +40,8 @@ CANNOT_FAIL = {
     "mlpcore.losses.Loss.fuses_with",
     "mlpcore.schedules.Schedule.factor",
     "mlpcore.schedules.Schedule.length",
+    "mlpcore.tabular.Encoding.answers",
+    "mlpcore.tabular.Table.where",
 }
 
 # "As `MLP.to_torch`", "see `Loss.after`": one full docstring is enough.
@@ -68,13 +71,15 @@ def found(name):
 def methods(cls):
     """Names of the methods that are mlpcore's own, and not described with a base.
 
-    What a list or a mapping brings along is not mlpcore's. A ``__call__`` of the binding cannot
+    What a list or a mapping brings along is not mlpcore's; nor is what an estimator has of
+    scikit-learn's base classes, or of those in their place. A ``__call__`` of the binding cannot
     have a docstring; the class's has to do.
     """
     elsewhere = [found(name) for name in CLASSES if found(name) is not cls]
     for name in dir(cls):
         owner = next((c for c in cls.__mro__ if name in vars(c)), object)
         is_own = owner.__module__.startswith("mlpcore") and owner not in elsewhere
+        is_own = is_own and owner.__module__ != "mlpcore.estimators.standalone"
         if is_own and (name == "__call__" or not name.startswith("_")):
             raw, method = inspect.getattr_static(cls, name), getattr(cls, name)
             # Another library may put methods into a class of ours; those of the binding tell none.
