@@ -24,7 +24,9 @@ from .export_c_text import (
     FOOT,
     HEAD,
     LONG_DENSE,
+    ROW_SUM,
     SOFTMAX,
+    SOFTMAX_BACKWARD,
     WORDS,
 )
 from .export_c_train import TrainStep, needed_functions, stack_bytes, train_text
@@ -74,7 +76,11 @@ def header_text(net: MLP, name: str, jacobian: bool, step: TrainStep | None = No
     parts = [HEAD, *(WORDS[word] for word in WORDS if word in needed)]
     parts += [_table(table, net.dtype.itemsize == 4) for table in TABLES if table in needed]
     parts += [code for function, code in FUNCTIONS.items() if function in needed]
-    parts += [SOFTMAX] if "softmax" in activations else []
+    is_softmax = "softmax" in activations
+    parts += [ROW_SUM] if is_softmax or step is not None else []
+    parts += [SOFTMAX] if is_softmax else []
+    if is_softmax and (jacobian or (step is not None and not step.on_pre_activation)):
+        parts.append(SOFTMAX_BACKWARD.replace("N_OUTPUTS", str(net.sizes[-1])))
     parts += [_parameters(net), LONG_DENSE if _is_long(net) else DENSE, _forward(net, step)]
     if jacobian or (step is not None and len(net.sizes) > 2):
         parts.append(BACKWARD)
@@ -273,10 +279,11 @@ def _jacobian(net: MLP, step: TrainStep | None) -> str:
     lines += _layers(net, True, parameters)
     lines.append(f"    for (k = 0; k < {n_outputs}; k++) {{")
     if is_softmax:
-        lines.append(
-            f"        for (j = 0; j < {n_outputs}; j++) "
-            "dz[j] = y[j] * ((j == k ? C(1) : C(0)) - y[k]);"
-        )
+        unit = "dz[j] = j == k ? C(1) : C(0);"
+        lines += [
+            f"        for (j = 0; j < {n_outputs}; j++) {unit}",
+            "        NAME_softmax_backward(y, dz);",
+        ]
     source = "dz"
     for l in range(last, -1, -1):
         target = f"dy_dx + k * {n_inputs}" if l == 0 else "ab"[(l - 1) % 2]

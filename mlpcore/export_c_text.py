@@ -140,19 +140,42 @@ static inline REAL NAME_ldexp(REAL a, REAL n) {
 """,
 }
 
-SOFTMAX = """
-/* In place. The sum is taken in double, number j in lane j % 16, and the lanes in pairs. */
-static inline void NAME_softmax(size_t n, REAL *z) {
+ROW_SUM = """
+/* The sum of a row in double, number j in lane j % 16, and the lanes in pairs. */
+static inline double NAME_row_sum(size_t n, const REAL *terms) {
     double lanes[16] = {0.0};
-    REAL largest = z[0], total;
     size_t j, width;
-    for (j = 1; j < n; j++) largest = largest > z[j] ? largest : z[j];
-    for (j = 0; j < n; j++) z[j] = NAME_exp(z[j] - largest);
-    for (j = 0; j < n; j++) lanes[j % 16] += (double)z[j];
+    for (j = 0; j < n; j++) lanes[j % 16] += (double)terms[j];
     for (width = 8; width > 0; width /= 2)
         for (j = 0; j < width; j++) lanes[j] += lanes[j + width];
-    total = (REAL)lanes[0];
+    return lanes[0];
+}
+"""
+
+SOFTMAX = """
+/* In place. */
+static inline void NAME_softmax(size_t n, REAL *z) {
+    REAL largest = z[0], total;
+    size_t j;
+    for (j = 1; j < n; j++) largest = largest > z[j] ? largest : z[j];
+    for (j = 0; j < n; j++) z[j] = NAME_exp(z[j] - largest);
+    total = (REAL)NAME_row_sum(n, z);
     for (j = 0; j < n; j++) z[j] = z[j] / total;
+}
+"""
+
+SOFTMAX_BACKWARD = """
+/* dz = p (dz - <dz, p>), in place. It takes a constant to 0, so that dz may be looked at from that
+ * of the likeliest output: where p of that rounds to 1, dz would cancel against its own mean. */
+static inline void NAME_softmax_backward(const REAL *p, REAL *dz) {
+    REAL products[N_OUTPUTS], origin, mean;
+    size_t likeliest = 0, j;
+    for (j = 1; j < N_OUTPUTS; j++)
+        if (p[j] > p[likeliest]) likeliest = j;
+    origin = dz[likeliest];
+    for (j = 0; j < N_OUTPUTS; j++) products[j] = p[j] * (dz[j] - origin);
+    mean = (REAL)NAME_row_sum(N_OUTPUTS, products);
+    for (j = 0; j < N_OUTPUTS; j++) dz[j] = p[j] * (dz[j] - origin - mean);
 }
 """
 

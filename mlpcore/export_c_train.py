@@ -70,18 +70,6 @@ class TrainStep:
         return 1.0 / divisor
 
 
-_ROW_SUM = """
-/* The sum of a row in double, number j in lane j % 16, and the lanes in pairs. */
-static inline double NAME_row_sum(size_t n, const REAL *terms) {
-    double lanes[16] = {0.0};
-    size_t j, width;
-    for (j = 0; j < n; j++) lanes[j % 16] += (double)terms[j];
-    for (width = 8; width > 0; width /= 2)
-        for (j = 0; j < width; j++) lanes[j] += lanes[j + width];
-    return lanes[0];
-}
-"""
-
 _ELEMENTWISE_LOSS = """
 /* The sum of a row's terms, and dl/d of what they are of. */
 static inline double NAME_loss(const REAL *y_hat, const REAL *y, REAL *gradient) {
@@ -129,17 +117,6 @@ static inline double NAME_loss(const REAL *z, const REAL *y, REAL *gradient) {
 }
 """
 
-_SOFTMAX_BACKWARD = """
-/* dz = p (dz - <dz, p>), in place. */
-static inline void NAME_softmax_backward(const REAL *p, REAL *dz) {
-    REAL products[N_OUTPUTS], mean;
-    size_t j;
-    for (j = 0; j < N_OUTPUTS; j++) products[j] = dz[j] * p[j];
-    mean = (REAL)NAME_row_sum(N_OUTPUTS, products);
-    for (j = 0; j < N_OUTPUTS; j++) dz[j] = p[j] * (dz[j] - mean);
-}
-"""
-
 _UPDATE = """
 /* One layer: parameters -= learning_rate gradient, where gradients are sums over the rows. Nothing
  * is stored unless `store`; the result tells whether all new parameters are finite. */
@@ -182,9 +159,7 @@ def train_text(net: MLP, step: TrainStep, offsets: list[tuple[int, int | None]])
     """The functions of the step; `offsets` of each layer's weight and bias in the parameters."""
     n_outputs = net.sizes[-1]
     is_logits = step.kind == "cross_entropy_with_logits"
-    parts = [_ROW_SUM, _CROSS_ENTROPY if is_logits else _ELEMENTWISE_LOSS]
-    if net.activations[-1] == "softmax" and not step.on_pre_activation:
-        parts.append(_SOFTMAX_BACKWARD)
+    parts = [_CROSS_ENTROPY if is_logits else _ELEMENTWISE_LOSS]
     parts += [_UPDATE, _step(net, step, offsets)]
     parameter = f"{step.loss.parameter!r}, " if step.kind in _WITH_PARAMETER else ""
     return (

@@ -2,12 +2,8 @@
 """Trainers in files: a resumed run has the bits of the uninterrupted one; damage is an error."""
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -430,54 +426,7 @@ def test_a_net_is_no_trainer_and_another_version_is_none_either(path, saved):
         mlpcore.Trainer.load(path)
 
 
-# ---- kill -9 -------------------------------------------------------------------------------------
-
-KILLED = """
-import sys
-import numpy as np
-import mlpcore
-
-rng = np.random.default_rng(1)
-x = rng.standard_normal((256, 3)).astype(np.float32)
-y = np.sin(x[:, :2])
-try:
-    trainer = mlpcore.Trainer.load(sys.argv[1])
-except FileNotFoundError:
-    net = mlpcore.MLP([3, 64, 2], seed=0)
-    trainer = mlpcore.Trainer(net, "mse", mlpcore.Adam(1e-3), dropout=0.2, seed=5)
-print("ready", flush=True)
-stop = int(sys.argv[2])
-if trainer.n_epochs < stop:
-    trainer.fit(x, y, epochs=stop - trainer.n_epochs,
-                callbacks=[lambda state: state.trainer.save(sys.argv[1])])
-print(trainer.n_epochs, trainer.net.parameters.tobytes().hex())
-"""
-
-
-def run_killed(path, n_kills, n_epochs):
-    """Start the program again and again, each time killed at a random moment; then its result."""
-    command = [sys.executable, "-c", KILLED, path, str(n_epochs)]
-    generator = random.Random(0)
-    seen = []
-    for _ in range(n_kills):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout.readline() == "ready\n"
-            time.sleep(generator.uniform(0.0, 0.05))
-            process.kill()
-        if os.path.exists(path):
-            seen.append(mlpcore.Trainer.load(path).n_epochs)  # whole, whatever the moment
-    assert seen == sorted(seen)
-    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return seen, result.stdout.splitlines()[-1]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="kill is another thing there")
-@pytest.mark.parametrize(("n_kills", "n_epochs"), [(6, 150), pytest.param(1000, 20000, marks=SOAK)])
-def test_killed_at_any_moment(n_kills, n_epochs, path, tmp_path):
-    seen, resumed = run_killed(path, n_kills, n_epochs)
-    assert seen
-    _, expected = run_killed(tmp_path / "other.safetensors", 0, n_epochs)
-    assert resumed == expected
+# ---- Ctrl-C --------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timer")

@@ -63,6 +63,7 @@ def test_every_activation_has_our_bits(tmp_path, dtype, isa, activation):
         ([4, 3], ["tanh"]),
         ([4, 1], ["softmax"]),
         ([4, 40], ["softmax"]),
+        ([2, 600], ["softmax"]),
         ([2, 5, 3], ["relu", "softmax"]),
         ([2, 5, 3], ["identity", "identity"]),
         ([600, 3, 2], ["elu", "sigmoid"]),

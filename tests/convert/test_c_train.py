@@ -75,6 +75,7 @@ def test_every_activation_has_our_bits(tmp_path, dtype, activation):
         ([1, 1], ["identity"], "mse"),
         ([4, 1], ["softmax"], "cross_entropy"),
         ([4, 40], ["softmax"], "cross_entropy"),
+        ([2, 600], ["softmax"], "mse"),
         ([600, 3, 2], ["elu", "sigmoid"], "bce"),
         ([3, 1100, 2], ["gelu", "identity"], "huber"),
         ([2, 8, 3, 7, 1], ["relu", "identity", "silu", "identity"], "log_cosh"),

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""kill -9 while a file is written over another one: the old one is there, or the new one, whole."""
+"""kill -9 of what trains or writes a file over another one: the old one is there, or the new one,
+whole, and a trainer that is loaded goes on with the bits of one that nothing happened to.
+"""
 
 import os
 import random
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -130,3 +134,70 @@ def test_a_disk_that_is_full_leaves_the_old_file(make, n_bytes, tmp_path):
     assert os.waitpid(child, 0)[1] == 0
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["kept"]
+
+
+# Saves after each epoch and says so; then it waits for a line, or for the end of them.
+TRAINING = """
+import sys
+import numpy as np
+import mlpcore
+
+def save(state):
+    state.trainer.save(path)
+    print("saved", flush=True)
+    sys.stdin.readline()
+
+path, n_epochs = sys.argv[1], int(sys.argv[2])
+rng = np.random.default_rng(1)
+x = rng.standard_normal((256, 3)).astype(np.float32)
+try:
+    trainer = mlpcore.Trainer.load(path)
+except FileNotFoundError:
+    net = mlpcore.MLP([3, 64, 2], seed=0)
+    trainer = mlpcore.Trainer(net, "mse", mlpcore.Adam(1e-3), dropout=0.2, seed=5)
+print("ready", flush=True)
+trainer.fit(x, np.sin(x[:, :2]), epochs=n_epochs - trainer.n_epochs, callbacks=[save])
+print(trainer.n_epochs, trainer.net.parameters.tobytes().hex())
+"""
+MAX_EPOCHS = 3  # that a process says it saved before it is killed in the next one
+
+
+def train(path, n_epochs, **options):
+    command = [sys.executable, "-c", TRAINING, path, str(n_epochs)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
+
+
+def train_and_kill(path, n_epochs, n_told, delay):
+    """Kill the program so long after it said so many times that it saved."""
+    with train(path, n_epochs, stdin=subprocess.PIPE) as process:
+        assert process.stdout.readline() == "ready\n"
+        for _ in range(n_told):
+            assert process.stdout.readline() == "saved\n"
+            process.stdin.write("go on\n")
+            process.stdin.flush()
+        time.sleep(delay)
+        process.kill()
+
+
+def train_to_the_end(path, n_epochs):
+    with train(path, n_epochs, stdin=subprocess.DEVNULL) as process:
+        printed = process.stdout.read().splitlines()
+    assert process.returncode == 0
+    return printed[-1]
+
+
+@pytest.mark.parametrize("n_kills", [8, pytest.param(1000, marks=SOAK)])
+def test_training_goes_on_where_it_was_killed(n_kills, tmp_path):
+    path = tmp_path / "killed"
+    n_epochs = n_kills * (MAX_EPOCHS + 1) + 1  # some are left, whatever was saved
+    generator = random.Random(0)
+    n_saved = 0
+    for _ in range(n_kills):
+        n_told = generator.randint(0, MAX_EPOCHS)
+        train_and_kill(path, n_epochs, n_told, generator.uniform(0.0, 0.03))
+        # A process that is killed in its first epoch may have written nothing.
+        n_found = mlpcore.Trainer.load(path).n_epochs if path.exists() else 0
+        assert n_saved + n_told <= n_found <= n_saved + n_told + 1
+        n_saved = n_found
+    assert n_saved > 0
+    assert train_to_the_end(path, n_epochs) == train_to_the_end(tmp_path / "other", n_epochs)
