@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """In scikit-learn's hands: searches, pipelines, cross-validation, routing, several processes."""
 
+import multiprocessing
 import os
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import joblib
@@ -102,13 +104,19 @@ def test_two_workers_do_not_have_more_threads_than_there_are_processors():
         assert n_workers <= share - 1  # the caller is one of them
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
-def test_two_threads_share_the_workers_of_one_process():
+def fits_of_two_threads():
     _core.set_default_n_threads(2)
     with joblib.parallel_config(backend="threading", n_jobs=2):
-        found = joblib.Parallel()(joblib.delayed(threads_of_a_fit)(seed) for seed in range(6))
-    assert {pid for pid, *_ in found} == {os.getpid()}
-    assert max(n_workers for _, _, n_workers, _ in found) <= 1
+        return joblib.Parallel()(joblib.delayed(threads_of_a_fit)(seed) for seed in range(6))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
+def test_two_threads_share_the_workers_of_one_process():
+    # A process of its own: workers stay, and tests before this one may have made more.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+        found = executor.submit(fits_of_two_threads).result()
+    assert len({pid for pid, *_ in found}) == 1
+    assert {n_workers for _, _, n_workers, _ in found} == {1}
 
 
 def test_results_of_processes_are_those_of_one():
