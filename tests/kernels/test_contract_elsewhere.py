@@ -11,6 +11,8 @@ from mlpcore import _core
 
 ROOT = Path(__file__).parents[2]
 FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Werror"]
+# The whole core is compiled for each machine, while other tests may compile beside it.
+pytestmark = pytest.mark.timeout(600)
 FUSED_ISAS = [name for name in _core.available_isas() if name != "generic"]
 
 
