@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._checks import received
+from .._optional import library
 from .table import Table, TableLike, as_cells
 
 if TYPE_CHECKING:
@@ -110,11 +111,7 @@ def _columns(name: str, values: Array) -> Iterable[tuple[str, Array]]:
 
 def read_parquet(path: str) -> Table:
     """Read a Parquet file with pyarrow."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise ImportError(f"a Parquet file needs pyarrow: pip install pyarrow ({error})") from None
+    pa, parquet = (library(name, "a Parquet file") for name in ("pyarrow", "pyarrow.parquet"))
     os.stat(path)  # a missing file is told by the operating system's own words
     try:
         content = parquet.read_table(path)
