@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
-# What is asked of a net depends on its size; see `bars`.
-SIZE_CLASSES = ("large", "small", "tiny", "row")
-
 
 class Case(NamedTuple):
     """A net, its loss and one batch size."""
 
     name: str
-    size_class: str
+    size_class: str  # what is asked of it depends on this, see `bars`
     sizes: tuple[int, ...]
     hidden_activation: str
     output_activation: str

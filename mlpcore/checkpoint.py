@@ -295,10 +295,8 @@ def _described(thing: Any, what: str, classes: Mapping[str, Any]) -> dict[str, A
         return None
     name = type(thing).__name__
     if classes.get(name) is type(thing):
-        if isinstance(thing, Loss | FullBatchOptimizer):
+        if isinstance(thing, Loss | Optimizer | FullBatchOptimizer):
             arguments = dict(thing._arguments)
-        elif isinstance(thing, Optimizer):
-            arguments = {key: getattr(thing, key) for key in thing._hyperparameters}
         else:
             arguments = asdict(thing)
         return {"name": name, "arguments": arguments}

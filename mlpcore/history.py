@@ -3,6 +3,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ._optional import library
 from .plotting import make_axes
 
 if TYPE_CHECKING:
@@ -56,14 +57,10 @@ class History(list[dict[str, Any]]):
         >>> history.to_pandas()["loss"].tolist()  # doctest: +SKIP
         [0.5, 0.25]
         """
-        try:
-            from pandas import DataFrame
-        except ImportError as error:
-            raise ImportError("History.to_pandas needs pandas: pip install pandas") from error
         keys = dict.fromkeys(key for row in self for key in row)
-        return DataFrame(
-            list(self), columns=["epoch", *(k for k in keys if k != "epoch")]
-        ).set_index("epoch")
+        columns = ["epoch", *(k for k in keys if k != "epoch")]
+        frame = library("pandas", "History.to_pandas").DataFrame(list(self), columns=columns)
+        return frame.set_index("epoch")
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the losses against the epoch.

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._checks import check_in_range, check_positive_int
+from ._optional import library
 from .full_batch import AfterIteration, FullBatchOptimizer, FullBatchProblem, fixed
 from .topology import layer_views
 
@@ -106,7 +106,7 @@ class LBFGS(FullBatchOptimizer):
         *,
         l2: float = 0.0,
     ) -> None:
-        _scipy_minimize()
+        library("scipy.optimize", "mlpcore.LBFGS")
         super().__init__(
             history_size=check_positive_int(history_size, "history_size"),
             tolerance=check_in_range(tolerance, "tolerance", 0.0),
@@ -127,7 +127,7 @@ class LBFGS(FullBatchOptimizer):
                 "maxiter": epochs,
             }
             try:
-                result = _scipy_minimize()(
+                result = library("scipy.optimize", "mlpcore.LBFGS").minimize(
                     run.value_and_gradient,
                     problem.net.parameters.astype(np.float64),
                     jac=True,
@@ -210,11 +210,3 @@ class _Run:
             raise RuntimeError("a callback raised StopIteration") from error
         if stop:
             raise _StopError
-
-
-def _scipy_minimize() -> Callable[..., Any]:
-    try:
-        from scipy.optimize import minimize
-    except ImportError as error:
-        raise ImportError("mlpcore.LBFGS needs SciPy: pip install scipy") from error
-    return minimize  # type: ignore[no-any-return]

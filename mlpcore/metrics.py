@@ -13,6 +13,8 @@ from ._checks import received
 from .losses import NAMED, CallableLoss, Loss, as_loss
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from ._core import Array
     from .mlp import MLP
 
@@ -47,16 +49,18 @@ def accuracy(y_hat: Array, y: Array, *, threshold: float | None = None) -> float
     return float(np.mean(y_hat.argmax(axis=1) == classes))
 
 
-def r2(y_hat: Array, y: Array) -> float:
+def r2(y_hat: Array, y: Array, sample_weight: ArrayLike | None = None) -> float:
     """Share of the targets' variance that is explained, the mean over outputs.
 
-    1 - sum (y - y_hat)^2 / sum (y - mean y)^2 for each output. An output whose targets are all
+    1 - sum w (y - y_hat)^2 / sum w (y - mean y)^2 for each output. An output whose targets are all
     equal has no variance to explain: its share is 1 if they are met, else 0.
 
     Parameters
     ----------
     y_hat, y : numpy.ndarray of shape (N, K)
         Predictions and targets.
+    sample_weight : array_like of shape (N,), optional
+        How much each row counts; not all of them 0.
 
     Examples
     --------
@@ -64,8 +68,10 @@ def r2(y_hat: Array, y: Array) -> float:
     1.0
     """
     wanted, got = np.asarray(y, np.float64), np.asarray(y_hat, np.float64)
-    missed = ((wanted - got) ** 2).sum(axis=0)
-    spread = ((wanted - wanted.mean(axis=0)) ** 2).sum(axis=0)
+    weight = None if sample_weight is None else np.asarray(sample_weight, np.float64)
+    mean = np.average(wanted, axis=0, weights=weight)
+    missed = np.average((wanted - got) ** 2, axis=0, weights=weight)
+    spread = np.average((wanted - mean) ** 2, axis=0, weights=weight)
     constant = np.where(missed == 0.0, 1.0, 0.0)
     shares = np.where(spread > 0.0, 1.0 - missed / np.where(spread > 0.0, spread, 1.0), constant)
     return float(shares.mean())

@@ -170,16 +170,20 @@ class Optimizer(_core.OptimizerKernel):
         """
         super().reset()
 
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        """The constructor's arguments, as they are now."""
+        return {name: getattr(self, name) for name in self._hyperparameters}
+
     def __reduce__(self) -> tuple[Any, ...]:
-        arguments = {name: getattr(self, name) for name in self._hyperparameters}
         state = (self.n_steps, self.first_moment, self.second_moment)
-        return _remade, (type(self), arguments, state), added_attributes(self, ())
+        return _remade, (type(self), self._arguments, state), added_attributes(self, ())
 
     def __setstate__(self, state: Any) -> None:
         restore_attributes(self, state)
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._hyperparameters)
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self._arguments.items())
         return f"{type(self).__name__}({arguments})"
 
 

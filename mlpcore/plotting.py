@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._optional import library
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -22,9 +24,5 @@ def make_axes(caller: str) -> Axes:
     ImportError
         If matplotlib is not installed.
     """
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError(f"{caller} needs matplotlib: pip install mlpcore[plot]") from error
-    axes: Axes = pyplot.subplots()[1]
+    axes: Axes = library("matplotlib.pyplot", caller).subplots()[1]
     return axes

@@ -23,7 +23,7 @@ from ._validation import Batch, as_batch, as_sample_weight, as_targets, check_fi
 from .loss_base import CallableLoss, Loss, check_targets
 from .read_ahead import read_ahead
 from .sobolev import as_dy_dx, with_dy_dx
-from .sparse_rows import SparseRows, SparseSource
+from .sparse_rows import SparseRows
 
 if TYPE_CHECKING:
     from ._core import Array
@@ -157,6 +157,33 @@ class BlockedArrays:
             batch._replace(sample_weight=weight),
             _of_chosen(chosen, _order(seed, epoch, place, n_rows)),
         )
+
+
+class SparseSource:
+    """Sparse rows to learn from, in the order in which arrays in memory would be learnt.
+
+    Blocks are whole mini-batches, so that the same rows as an array have the same updates.
+    """
+
+    def __init__(self, rows: SparseRows, target: Array, sample_weight: Array | None) -> None:
+        self.rows, self.target, self.sample_weight = rows, target, sample_weight
+        self.pieces = rows.pieces()
+        block_rows = self.pieces[0].stop
+        self.layout: tuple[int, ...] | None = (len(rows), block_rows)
+
+    def n_steps(self, batch_size: int) -> int | None:
+        """Mini-batches of an epoch."""
+        return sum(-(-int(piece.stop - piece.start) // batch_size) for piece in self.pieces)
+
+    def blocks(self, seed: int | None, epoch: int, first: int) -> Iterator[Block]:
+        """The blocks of an epoch from number `first` on."""
+        n_rows = len(self.rows)
+        order = np.arange(n_rows) if seed is None else _core.permutation(seed, epoch, n_rows)
+        return read_ahead(self._block(order[piece]) for piece in self.pieces[first:])
+
+    def _block(self, chosen: Array) -> Block:
+        weight = None if self.sample_weight is None else self.sample_weight[chosen]
+        return Block(Batch(self.rows.dense(chosen), self.target[chosen], weight), None)
 
 
 class Batches:

@@ -3,18 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core
-from ._validation import Batch, converted
-from .read_ahead import read_ahead
+from ._validation import converted
 
 if TYPE_CHECKING:
     from ._core import Array
-    from .sources import Block
 
 # Of rows that are no longer sparse. In training two such blocks are in memory at a time.
 DENSE_BYTES = 2**22
@@ -92,32 +88,3 @@ class SparseRows:
         n_fit = DENSE_BYTES // (self.shape[1] * self.dtype.itemsize)
         n_rows = max(n_fit // self.batch_size, 1) * self.batch_size
         return [slice(i, min(i + n_rows, len(self))) for i in range(0, len(self), n_rows)]
-
-
-class SparseSource:
-    """Sparse rows to learn from, in the order in which arrays in memory would be learnt.
-
-    Blocks are whole mini-batches, so that the same rows as an array have the same updates.
-    """
-
-    def __init__(self, rows: SparseRows, target: Array, sample_weight: Array | None) -> None:
-        self.rows, self.target, self.sample_weight = rows, target, sample_weight
-        self.pieces = rows.pieces()
-        block_rows = self.pieces[0].stop
-        self.layout: tuple[int, ...] | None = (len(rows), block_rows)
-
-    def n_steps(self, batch_size: int) -> int | None:
-        """Mini-batches of an epoch."""
-        return sum(-(-int(piece.stop - piece.start) // batch_size) for piece in self.pieces)
-
-    def blocks(self, seed: int | None, epoch: int, first: int) -> Iterator[Block]:
-        """The blocks of an epoch from number `first` on."""
-        n_rows = len(self.rows)
-        order = np.arange(n_rows) if seed is None else _core.permutation(seed, epoch, n_rows)
-        return read_ahead(self._block(order[piece]) for piece in self.pieces[first:])
-
-    def _block(self, chosen: Array) -> Block:
-        from .sources import Block
-
-        weight = None if self.sample_weight is None else self.sample_weight[chosen]
-        return Block(Batch(self.rows.dense(chosen), self.target[chosen], weight), None)

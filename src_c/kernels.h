@@ -88,6 +88,9 @@ typedef struct mlp_kernels {
     /* dz = da * d, elementwise over n reals; dz may be da. */
     void (*multiply)(size_t n, const void *da, const void *d, void *dz);
 
+    /* The sum of the squares of n reals, each square taken in double. */
+    double (*sum_of_squares)(size_t n, const void *x);
+
     /* dz = p (da - <da, p>) row by row, both da as differences from that of the largest p; dz may be
      * da. */
     void (*softmax_backward)(size_t n_rows, size_t n_columns, const void *p, const void *da,
@@ -118,9 +121,6 @@ typedef struct mlp_kernels {
 
     /* sum = a + b over n reals; sum may be either. */
     void (*add)(size_t n, const void *a, const void *b, void *sum);
-
-    /* The sum of the squares of n reals, each square taken in double. */
-    double (*squared_norm)(size_t n, const void *a);
 
     /* result = f''(z) over n reals, not for softmax; result may be z. */
     void (*curvature)(mlp_activation activation, size_t n, const void *z, void *result);
@@ -190,9 +190,6 @@ typedef struct mlp_kernels {
      * on. */
     void (*dropout)(const mlp_drop *drop, size_t first_row, size_t n_rows, size_t n_columns,
                     void *output, void *derivative, size_t stride);
-
-    /* Sum of the squares of n reals. */
-    double (*sum_of_squares)(size_t n, const void *x);
 
     /* As many fused multiply-adds as the machine can do from registers, in n_repeats rounds: their
      * number, and a sum of the results so that none is left out. */

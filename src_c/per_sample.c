@@ -83,8 +83,8 @@ static void sample_task(void *context, size_t task, size_t worker) {
                        : mlp_kept_at(kernels, &strip->layers[l - 1], MLP_KEPT_OUTPUT, i);
             const void *grad = mlp_kept_at(kernels, &strip->layers[l], MLP_KEPT_GRAD, i);
             if (region->norms != NULL)
-                squares += kernels->squared_norm(layer->n_outputs, grad) *
-                           (kernels->squared_norm(layer->n_inputs, input) + net->has_bias);
+                squares += kernels->sum_of_squares(layer->n_outputs, grad) *
+                           (kernels->sum_of_squares(layer->n_inputs, input) + net->has_bias);
             if (gradient == NULL) continue;
             kernels->linear_backward_weight(&query->products[l], 1, input, layer->n_inputs, grad,
                                             layer->n_outputs, 0, layer->n_inputs, 0,

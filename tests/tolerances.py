@@ -3,6 +3,8 @@
 
 import numpy as np
 
+from mlpcore import _core
+
 EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52}
 
 # Norm-wise: |got - want| / |want|, of a whole array, against a float64 reference on the same
@@ -46,6 +48,11 @@ GAUSS_NEWTON = {"float32": 2e-2, "float64": 1e-9}
 
 # The generic path rounds a product before it adds it: twice the error of a fused multiply-add.
 GENERIC_FACTOR = 2.0
+
+
+def on_isa(table, dtype) -> float:
+    """A tolerance of these tables on the instruction set that is selected."""
+    return table[str(dtype)] * (GENERIC_FACTOR if _core.isa() == "generic" else 1.0)
 
 
 def relative_error(got, want) -> float:

@@ -16,8 +16,8 @@ import os
 import sys
 
 from .. import _safetensors, files
+from .._optional import library
 from .._replace import replace_file
-from ..convert._layers import library
 from ..mlp import MLP
 from .arguments import names
 

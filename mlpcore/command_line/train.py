@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import Adam, EarlyStopping, _core
 from ..history import History
-from ..metrics import r2
+from ..metrics import accuracy, r2
 from ..mlp import MLP
 from ..tabular import CategoryColumn, Encoding, TableModel, read_table
 from ..tabular.encoding import TASKS, MissingCellError
@@ -187,11 +187,10 @@ def epochs_in_words(history: History) -> str:
 def score(encoding: Encoding, y_hat: "Array", y: "Array", y_learnt: "Array") -> tuple[str, str]:
     """How good the net is on the rows held out, beside an answer that is always the same."""
     if isinstance(encoding.target, CategoryColumn):
-        share = float(np.mean(y_hat.argmax(axis=1) == y))
         commonest = int(np.bincount(y_learnt).argmax())
         always = float(np.mean(y == commonest))
         name = encoding.target.categories[commonest]
-        words = f"accuracy {share:.3f}, of always {name!r} {always:.3f}"
+        words = f"accuracy {accuracy(y_hat, y):.3f}, of always {name!r} {always:.3f}"
     else:
         error = encoding.target.scale * float(np.sqrt(np.mean((y_hat - y) ** 2)))
         words = f"R² {r2(y_hat, y):.3f}, root mean squared error {error:.4g}"

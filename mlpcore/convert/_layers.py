@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -49,16 +48,6 @@ def net_of(cls: type[Net], layers: Sequence[Dense], activations: Sequence[str]) 
         if bias is not None:
             bias[:] = layer.bias
     return net
-
-
-def library(name: str, needs: str) -> ModuleType:
-    """The module of an optional library; an ImportError says how to get it."""
-    from importlib import import_module
-
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise ImportError(f"{needs} needs {name}, which cannot be imported ({error})") from error
 
 
 def _check_layer(layer: Dense, first: Dense) -> None:

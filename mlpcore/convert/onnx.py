@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._checks import as_activations, received
+from .._optional import library
 from .._replace import replace_file
 from .._validation import as_network
 from ..mlp import MLP
-from ._layers import Dense, Net, library, net_of
+from ._layers import Dense, Net, net_of
 
 if TYPE_CHECKING:
     from .._core import Array

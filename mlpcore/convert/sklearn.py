@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from .._checks import received
+from .._optional import library
 from .._validation import as_network
 from ..mlp import MLP
-from ._layers import Dense, Net, as_arrays, library, net_of
+from ._layers import Dense, Net, as_arrays, net_of
 
 # scikit-learn's names of activations.
 _NAMES = {"identity": "identity", "sigmoid": "logistic", "tanh": "tanh", "relu": "relu"}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..metrics import r2 as explained
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -33,11 +35,9 @@ def accuracy(predicted: Array, y: Array, sample_weight: ArrayLike | None = None)
 
 
 def r2(predicted: Array, y: Array, sample_weight: ArrayLike | None = None) -> float:
-    """Share of the variance that is explained, the mean over outputs.
+    """Share of the variance that is explained, the mean over outputs, as `metrics.r2`.
 
-    1 - sum w (y - predicted)^2 / sum w (y - mean y)^2 for each output; for one whose targets are
-    all equal, 1 if they are met and else 0. NaN for a single row, which has no variance, and where
-    a prediction is not finite.
+    NaN for a single row, which has no variance, and where a prediction is not finite.
 
     Parameters
     ----------
@@ -51,11 +51,4 @@ def r2(predicted: Array, y: Array, sample_weight: ArrayLike | None = None) -> fl
     """
     if len(predicted) < 2 or not np.isfinite(predicted).all():
         return float("nan")
-    wanted = y.reshape(len(predicted), -1).astype(np.float64)
-    got = predicted.reshape(wanted.shape).astype(np.float64)
-    weight = np.ones(len(got)) if sample_weight is None else np.asarray(sample_weight, np.float64)
-    mean = np.average(wanted, axis=0, weights=weight)
-    missed, spread = weight @ (wanted - got) ** 2, weight @ (wanted - mean) ** 2
-    constant = np.where(missed == 0.0, 1.0, 0.0)
-    shares = np.where(spread > 0.0, 1.0 - missed / np.where(spread > 0.0, spread, 1.0), constant)
-    return float(shares.mean())
+    return explained(predicted.reshape(len(predicted), -1), y.reshape(len(y), -1), sample_weight)

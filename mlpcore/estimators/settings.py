@@ -98,6 +98,5 @@ def make_optimizer(estimator: Any, l2: float, former: AnyOptimizer | None) -> An
         )
     if not isinstance(former, Optimizer) or type(former) is not type(optimizer):
         return optimizer
-    arguments = {name: getattr(optimizer, name) for name in optimizer._hyperparameters}
     moments = former.n_steps, former.first_moment, former.second_moment
-    return _remade(type(optimizer), arguments, moments)
+    return _remade(type(optimizer), optimizer._arguments, moments)

@@ -23,6 +23,7 @@ Examples
 from .columns import CategoryColumn, NumberColumn
 from .encoding import Encoding
 from .model import TableModel
-from .table import Table, read_table
+from .readers import read_table
+from .table import Table
 
 __all__ = ["CategoryColumn", "Encoding", "NumberColumn", "Table", "TableModel", "read_table"]

@@ -19,7 +19,8 @@ import numpy as np
 from .._checks import check_bool, check_choice
 from .._safetensors import strict_json
 from .columns import CategoryColumn, Column, NumberColumn, from_values, to_values, width
-from .table import Table, TableLike, as_table
+from .readers import as_table
+from .table import Table, TableLike
 
 if TYPE_CHECKING:
     from .._core import Array

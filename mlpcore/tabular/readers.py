@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .table import Table, as_cells
+from .._checks import received
+from .._optional import library
+from .table import Table, TableLike, as_cells
 
 if TYPE_CHECKING:
     from .._core import Array
@@ -109,11 +111,7 @@ def _columns(name: str, values: Array) -> Iterable[tuple[str, Array]]:
 
 def read_parquet(path: str) -> Table:
     """Read a Parquet file with pyarrow."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise ImportError(f"a Parquet file needs pyarrow: pip install pyarrow ({error})") from None
+    pa, parquet = (library(name, "a Parquet file") for name in ("pyarrow", "pyarrow.parquet"))
     os.stat(path)  # a missing file is told by the operating system's own words
     try:
         content = parquet.read_table(path)
@@ -144,3 +142,63 @@ READERS: dict[str, Callable[[str], Table]] = {
     ".parquet": read_parquet,
     ".npz": read_npz,
 }
+
+
+def read_table(path: str | os.PathLike[str]) -> Table:
+    """Read a table from a file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        By its ending: ``.csv`` or ``.tsv``, whose first line names the columns; ``.parquet``, which
+        needs pyarrow; ``.npz``, whose vectors are columns, and a matrix ``x`` the columns ``x_0``,
+        ``x_1`` and so on.
+
+    Returns
+    -------
+    Table
+        Its `source` is the path, and its lines those of the file where that is text.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it holds no such table; the message says where.
+    ImportError
+        If pyarrow is missing.
+
+    Notes
+    -----
+    The whole table is in memory: each cell of a CSV file as a text, about 60 bytes and a byte for
+    each letter, until it is encoded.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "ages.csv")
+    ...     with open(path, "w") as file:
+    ...         print("name,age", "Ada,36", "Alan,41", sep=chr(10), file=file)
+    ...     table = read_table(path)
+    >>> table.numbers("age")
+    array([36., 41.])
+    """
+    name = os.fspath(path)
+    ending = os.path.splitext(name)[1].lower()
+    if ending not in READERS:
+        raise ValueError(f"{name}: expected a file of {', '.join(READERS)}")
+    return READERS[ending](name)
+
+
+def as_table(table: TableLike) -> Table:
+    """Return a table from a table, the path of a file, or columns by name."""
+    if isinstance(table, Table):
+        return table
+    if isinstance(table, str | os.PathLike):
+        return read_table(table)
+    if not hasattr(table, "items"):
+        raise TypeError(f"table: expected columns by name, or a path, got {received(table)}")
+    return Table(
+        "table", {str(name): as_cells(cells, f"table, {name!r}") for name, cells in table.items()}
+    )

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * elementwise_template.h - plain work on vectors: products, the sum of a row in a fixed order, a
- * block turned, softmax's backward pass.
+ * elementwise_template.h - plain work on vectors: products, the sum of a row and of squares in a
+ * fixed order, a block turned, softmax's backward pass.
  *
  * Included once for each dtype, after simd.h.
  *
@@ -123,4 +123,20 @@ static void MLP_REAL(softmax_backward)(size_t n_rows, size_t n_columns, const vo
         grad_output += n_columns;
         grad_input += n_columns;
     }
+}
+
+/* In double, in the lanes of a row's sum: a square of a float is exact there, and cannot overflow. */
+static double MLP_REAL(sum_of_squares)(size_t n, const void *x) {
+    const mlp_real *value = x;
+    double lanes[MLP_SUM_LANES] = {0};
+    size_t j = 0;
+    for (; j + MLP_SUM_LANES <= n; j += MLP_SUM_LANES)
+        for (size_t lane = 0; lane < MLP_SUM_LANES; lane++)
+            lanes[lane] += (double)value[j + lane] * (double)value[j + lane];
+    for (size_t lane = 0; j + lane < n; lane++)
+        lanes[lane] += (double)value[j + lane] * (double)value[j + lane];
+    for (size_t width = MLP_SUM_LANES / 2; width > 0; width /= 2)
+        for (size_t lane = 0; lane < width; lane++)
+            lanes[lane] += lanes[lane + width];
+    return lanes[0];
 }

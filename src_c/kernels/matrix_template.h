@@ -83,18 +83,3 @@ static void MLP_REAL(add)(size_t n, const void *a, const void *b, void *sum) {
                      v_add(v_load_tail(left + j, tail), v_load_tail(right + j, tail)));
     }
 }
-
-static double MLP_REAL(squared_norm)(size_t n, const void *a) {
-    const mlp_real *entry = a;
-    double lanes[MLP_SUM_LANES] = {0};
-    size_t j = 0;
-    for (; j + MLP_SUM_LANES <= n; j += MLP_SUM_LANES)
-        for (size_t lane = 0; lane < MLP_SUM_LANES; lane++)
-            lanes[lane] += (double)entry[j + lane] * (double)entry[j + lane];
-    for (size_t lane = 0; j + lane < n; lane++)
-        lanes[lane] += (double)entry[j + lane] * (double)entry[j + lane];
-    for (size_t width = MLP_SUM_LANES / 2; width > 0; width /= 2)
-        for (size_t lane = 0; lane < width; lane++)
-            lanes[lane] += lanes[lane + width];
-    return lanes[0];
-}

@@ -370,22 +370,6 @@ static int MLP_REAL(rmsprop_step)(const mlp_optimizer *optimizer, int store, siz
                                           second_moment);
 }
 
-/* In double, in the lanes of a row's sum: a square of a float is exact there, and cannot overflow. */
-static double MLP_REAL(sum_of_squares)(size_t n, const void *x) {
-    const mlp_real *value = x;
-    double lanes[MLP_SUM_LANES] = {0};
-    size_t j = 0;
-    for (; j + MLP_SUM_LANES <= n; j += MLP_SUM_LANES)
-        for (size_t lane = 0; lane < MLP_SUM_LANES; lane++)
-            lanes[lane] += (double)value[j + lane] * (double)value[j + lane];
-    for (size_t lane = 0; j + lane < n; lane++)
-        lanes[lane] += (double)value[j + lane] * (double)value[j + lane];
-    for (size_t width = MLP_SUM_LANES / 2; width > 0; width /= 2)
-        for (size_t lane = 0; lane < width; lane++)
-            lanes[lane] += lanes[lane + width];
-    return lanes[0];
-}
-
 static void MLP_REAL(adjust_gradient)(size_t n, double scale, double l1, double l2,
                                       const void *parameters, void *gradients) {
     const mlp_real *parameter = parameters;

@@ -265,6 +265,6 @@ def test_plot():
 
 
 def test_plot_without_matplotlib_says_what_is_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"mlpcore\[plot\]"):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match="pip install matplotlib"):
         make_deep(2, "relu").gradient_report(*make_batch(), "mse").plot()

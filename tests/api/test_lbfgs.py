@@ -150,7 +150,7 @@ def test_it_cannot_be_saved_while_it_is_at_work(tmp_path):
 
 def test_without_scipy_it_says_what_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
-    with pytest.raises(ImportError, match=r"mlpcore\.LBFGS needs SciPy: pip install scipy"):
+    with pytest.raises(ImportError, match=r"mlpcore\.LBFGS needs scipy: pip install scipy"):
         mlpcore.LBFGS()
 
 

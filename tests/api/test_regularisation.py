@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tolerances
 from test_training import regression_data
-from tolerances import assert_close
+from tolerances import assert_close, on_isa
 
 import mlpcore
 from mlpcore import _core, losses, reference
@@ -46,9 +46,8 @@ def test_a_step_with_dropout_is_the_references(isa, dtype, activation, loss):
         value, gradients = reference.value_and_grad(layers_of(net), x, y, "mse", masks=masks)
         expected = net.parameters - 0.1 * gradients.flat
         got = trainer.step(x, y)
-        factor = 10 * (tolerances.GENERIC_FACTOR if isa == "generic" else 1)
-        assert got == pytest.approx(value, rel=factor * tolerances.LOSS[dtype])
-        assert_close(net.parameters, expected, factor * tolerances.GRADIENT[dtype])
+        assert got == pytest.approx(value, rel=10 * on_isa(tolerances.LOSS, dtype))
+        assert_close(net.parameters, expected, 10 * on_isa(tolerances.GRADIENT, dtype))
 
 
 def test_the_bits_do_not_depend_on_threads_blocks_or_the_way(dtype):

@@ -168,5 +168,5 @@ def test_nothing_is_imported_before_it_is_asked_for():
 
 def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.neural_network", None)
-    with pytest.raises(ImportError, match=r"to_sklearn needs sklearn\.neural_network"):
+    with pytest.raises(ImportError, match="to_sklearn needs scikit-learn"):
         mlpcore.MLP([2, 1]).to_sklearn()

@@ -4,14 +4,10 @@
 import numpy as np
 import pytest
 from nets import ACTIVATIONS, HIDDEN, at_its_kinks, layers, make_net, rows, saturated
-from tolerances import CURVATURE, GENERIC_FACTOR, SECOND_ORDER, assert_close
+from tolerances import CURVATURE, SECOND_ORDER, assert_close, on_isa
 
 import mlpcore
 from mlpcore import _core, reference
-
-
-def tolerance(dtype):
-    return SECOND_ORDER[dtype] * (GENERIC_FACTOR if _core.isa() == "generic" else 1.0)
 
 
 def assert_both_close(net, x, accepted):
@@ -28,7 +24,7 @@ def assert_both_close(net, x, accepted):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_equals_the_reference(activation, depth, dtype, isa):
     net = make_net(activation, depth, dtype, bias=depth != 4)
-    assert_both_close(net, rows(net), tolerance(dtype))
+    assert_both_close(net, rows(net), on_isa(SECOND_ORDER, dtype))
 
 
 @pytest.mark.parametrize("output", ["identity", "relu", "sigmoid", "softmax"])
@@ -51,7 +47,7 @@ def test_shapes(sizes, hidden, output, dtype):
     x = rows(net, 3)
     assert net.input_hessian(x).shape == (3, sizes[-1], sizes[0], sizes[0])
     assert net.input_hessian(x).dtype == net.laplacian(x).dtype == dtype
-    assert_both_close(net, x, tolerance(dtype))
+    assert_both_close(net, x, on_isa(SECOND_ORDER, dtype))
 
 
 def test_it_is_the_change_of_the_jacobian():
@@ -69,14 +65,14 @@ def test_it_is_the_change_of_the_jacobian():
 @pytest.mark.parametrize("activation", HIDDEN)
 def test_at_a_kink_the_documented_side_counts(activation, dtype):
     net, x = at_its_kinks(activation, dtype)
-    assert_both_close(net, x, tolerance(dtype))
+    assert_both_close(net, x, on_isa(SECOND_ORDER, dtype))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_saturated_units(activation, dtype):
     net, x = saturated(activation, dtype)
     for i in range(len(x)):
-        assert_both_close(net, x[i : i + 1], tolerance(dtype))
+        assert_both_close(net, x[i : i + 1], on_isa(SECOND_ORDER, dtype))
 
 
 @pytest.mark.skipif(_core.isa() == "generic", reason="z^2 needs a fused multiply-add for its error")

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 from nets import ACTIVATIONS, layers, make_net, rows
-from tolerances import GENERIC_FACTOR, GRADIENT, LOSS, assert_close
+from tolerances import GRADIENT, LOSS, assert_close, on_isa
 
 import mlpcore
 from mlpcore import _core, losses, reference
@@ -15,10 +15,6 @@ def targets(net, n_samples):
     return (y / y.sum(axis=1, keepdims=True)).astype(net.dtype)
 
 
-def tolerance(dtype):
-    return GRADIENT[dtype] * (GENERIC_FACTOR if _core.isa() == "generic" else 1.0)
-
-
 @pytest.mark.parametrize("depth", range(1, 7))
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation(activation, depth, dtype, isa):
@@ -27,7 +23,9 @@ def test_every_activation(activation, depth, dtype, isa):
     y = targets(net, len(x))
     got = net.per_sample_gradients(x, y, "mse")
     assert got.dtype == dtype
-    assert_close(got, reference.per_sample_gradients(layers(net), x, y, "mse"), tolerance(dtype))
+    assert_close(
+        got, reference.per_sample_gradients(layers(net), x, y, "mse"), on_isa(GRADIENT, dtype)
+    )
     for i in range(len(x)):
         alone = net.value_and_grad(x[i], y[i], "mse")[1].flat
         assert np.array_equal(got[i], alone)
@@ -64,7 +62,7 @@ def test_classes(dtype):
     x, classes = rows(net, 9), np.arange(9) % 5
     got = net.per_sample_gradients(x, classes, "cross_entropy")
     want = net.per_sample_gradients(x, reference.one_hot(classes, 5), "cross_entropy")
-    assert_close(got, want, tolerance(dtype))
+    assert_close(got, want, on_isa(GRADIENT, dtype))
     one = net.value_and_grad(x[:1], classes[:1], "cross_entropy")[1].flat
     assert np.array_equal(net.per_sample_gradients(x[0], 0, "cross_entropy"), one)
 
@@ -75,7 +73,7 @@ def test_their_sum_is_the_gradient_of_the_summed_loss(dtype):
     y = targets(net, 1100)
     want = net.value_and_grad(x, y, losses.MSE("sum"))[1].flat
     got = net.per_sample_gradients(x, y, losses.MSE("sum")).sum(axis=0, dtype=np.float64)
-    assert_close(got, want, tolerance(dtype))
+    assert_close(got, want, on_isa(GRADIENT, dtype))
 
 
 def test_bits_do_not_depend_on_threads_or_the_split_of_a_batch(dtype):
@@ -157,7 +155,7 @@ def test_rows_of_the_jacobian_in_the_parameters(activation, depth, dtype, isa):
     got = np.empty((len(x), net.n_parameters), dtype)
     for k, unit in enumerate(np.eye(net.sizes[-1], dtype=dtype)):
         net._per_sample_rows(x, np.tile(unit, (len(x), 1)), None, got, None)
-        assert_close(got, want[:, k], tolerance(dtype))
+        assert_close(got, want[:, k], on_isa(GRADIENT, dtype))
         assert np.array_equal(got[3], net.vjp(x[3], unit).flat)
         for n_threads in (1, 2, 3):
             again = np.empty_like(got)

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import tolerances
-from tolerances import assert_close
+from tolerances import assert_close, on_isa
 
 import mlpcore
 from mlpcore import _core, reference
@@ -36,11 +36,7 @@ def layers_of(net):
     return reference.layers_from_flat(net.parameters, net.sizes, net.activations)
 
 
-def tolerance(table, dtype, isa):
-    return table[dtype] * (tolerances.GENERIC_FACTOR if isa == "generic" else 1.0)
-
-
-def check_net(net, x, y, loss, isa, n_threads, **parameters):
+def check_net(net, x, y, loss, n_threads, **parameters):
     """Forward, loss and all gradients of one batch against the reference."""
     dtype = str(net.dtype)
     want_value, want = reference.value_and_grad(layers_of(net), x, y, loss, **parameters)
@@ -50,10 +46,10 @@ def check_net(net, x, y, loss, isa, n_threads, **parameters):
     value = net._value_and_grad(x, target, None, kernel, flat, grad_x, n_threads)
     output = net.forward(x, n_threads=n_threads)
     want_output = reference.forward(layers_of(net), x)
-    assert_close(output, want_output, tolerance(tolerances.FORWARD, dtype, isa), "output")
-    assert value == pytest.approx(want_value, rel=tolerance(tolerances.LOSS, dtype, isa) * 10)
-    assert_close(flat, want.flat, tolerance(tolerances.GRADIENT, dtype, isa), "parameters")
-    assert_close(grad_x, want.inputs, tolerance(tolerances.GRADIENT, dtype, isa), "inputs")
+    assert_close(output, want_output, on_isa(tolerances.FORWARD, dtype), "output")
+    assert value == pytest.approx(want_value, rel=on_isa(tolerances.LOSS, dtype) * 10)
+    assert_close(flat, want.flat, on_isa(tolerances.GRADIENT, dtype), "parameters")
+    assert_close(grad_x, want.inputs, on_isa(tolerances.GRADIENT, dtype), "inputs")
 
 
 def batch(n_rows, n_inputs, n_outputs, dtype, seed=0):
@@ -66,28 +62,28 @@ def batch(n_rows, n_inputs, n_outputs, dtype, seed=0):
 def test_row_tile_edges(isa, dtype, n_rows):
     for n_inputs, n_outputs in itertools.product([1, 5, 33], COLUMNS):
         net = mlpcore.MLP([n_inputs, n_outputs], ["tanh"], dtype=dtype, seed=n_outputs)
-        check_net(net, *batch(n_rows, n_inputs, n_outputs, dtype), "mse", isa, 1)
+        check_net(net, *batch(n_rows, n_inputs, n_outputs, dtype), "mse", 1)
 
 
 @pytest.mark.parametrize("n_inner", DEPTHS)
 def test_chunk_edges(isa, dtype, n_inner):
     for n_rows, n_outputs in itertools.product([1, 15, 150], [1, 33]):
         net = mlpcore.MLP([n_inner, n_outputs, n_inner], ["silu", "identity"], dtype=dtype, seed=1)
-        check_net(net, *batch(n_rows, n_inner, n_inner, dtype), "mse", isa, 1)
+        check_net(net, *batch(n_rows, n_inner, n_inner, dtype), "mse", 1)
 
 
 @pytest.mark.parametrize("n_rows", [511, 512, 513, 1023, 1024, 1025, 2500])
 def test_block_edges_of_the_batch(isa, dtype, n_rows):
     net = mlpcore.MLP([5, 17, 3], ["relu", "identity"], dtype=dtype, seed=2)
     for n_threads in (1, 2, 3):
-        check_net(net, *batch(n_rows, 5, 3, dtype), "mse", isa, n_threads)
+        check_net(net, *batch(n_rows, 5, 3, dtype), "mse", n_threads)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
 def test_work_that_is_split_over_threads(isa, dtype, n_threads):
     # Wide enough that even the smallest share is worth a thread.
     net = mlpcore.MLP([257, 300, 129], ["gelu", "identity"], dtype=dtype, seed=3)
-    check_net(net, *batch(300, 257, 129, dtype), "huber", isa, n_threads)
+    check_net(net, *batch(300, 257, 129, dtype), "huber", n_threads)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
