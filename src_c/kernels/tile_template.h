@@ -103,9 +103,17 @@ MLP_INLINE void MLP_REAL(turning_step)(const int whole, size_t depth, size_t n_l
             v_turn(from, b_stride, column);
         else
             MLP_REAL(turn_rest)(v + 1 < vecs ? MLP_LANES : n_last, depth, from, b_stride, column);
+        if (!whole) { /* rare, and so kept short */
+            for (size_t i = 0; i < MLP_LANES && i < depth; i++) {
+                MLP_UNROLL
+                for (size_t r = 0; r < rows; r++)
+                    acc[r * vecs + v] =
+                        v_fma(v_set1(a[r * a_stride + i]), column[i], acc[r * vecs + v]);
+            }
+            continue;
+        }
         MLP_UNROLL
         for (size_t i = 0; i < MLP_LANES; i++) {
-            if (!whole && i >= depth) break;
             MLP_UNROLL
             for (size_t r = 0; r < rows; r++)
                 acc[r * vecs + v] =
