@@ -37,6 +37,7 @@ cdef extern from "mlpcore.h" nogil:
         MLP_TANH
         MLP_SIGMOID
         MLP_SOFTMAX
+        MLP_N_ACTIVATIONS
 
     ctypedef enum mlp_loss_kind:
         MLP_MSE

@@ -19,9 +19,6 @@ LOSSES = {
 }
 REDUCTIONS = {"mean": MLP_MEAN, "batch_mean": MLP_BATCH_MEAN, "sum": MLP_SUM}
 
-cdef enum:
-    N_ACTIVATIONS = 10
-
 # What a name stands for; see `register`.
 cdef dict losses_by_name = {}
 
@@ -29,7 +26,7 @@ cdef dict losses_by_name = {}
 cdef class LossKernel:
     cdef mlp_loss c
     # What `after` has given for an output activation, so that a step need not ask Python again.
-    cdef mlp_loss after_activation[N_ACTIVATIONS]
+    cdef mlp_loss after_activation[MLP_N_ACTIVATIONS]
     cdef unsigned int known_activations  # a bit for each
 
     def __init__(self, int kind, int reduction, double parameter=0.0):
@@ -39,7 +36,7 @@ cdef class LossKernel:
         self.known_activations = 0
 
     def _remember(self, int activation, LossKernel after not None):
-        if not 0 <= activation < N_ACTIVATIONS:
+        if not 0 <= activation < <int> MLP_N_ACTIVATIONS:
             raise ValueError(f"activation: expected a code of ACTIVATIONS, got {activation}")
         self.after_activation[activation] = after.c
         self.known_activations |= 1u << activation

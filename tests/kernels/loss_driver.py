@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from guarded import guarded, guarded_empty
 
+from mlpcore import _core
+
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE.parents[1] / "src_c"
 
@@ -36,8 +38,7 @@ CANDIDATES = ["generic"] + ["avx2", "avx512"] * IS_X86 + ["neon"] * IS_ARM
 
 DTYPES = (np.float32, np.float64)
 # The order of enum mlp_loss_kind, of mlp_reduction and of mlp_optimizer_kind.
-LOSSES = ["mse", "l1", "huber", "log_cosh", "quantile", "bce", "bce_with_logits"]
-LOSSES += ["cross_entropy", "cross_entropy_with_logits", "poisson"]
+LOSSES = sorted(_core.LOSSES, key=_core.LOSSES.__getitem__)
 REDUCTIONS = ["mean", "batch_mean", "sum"]
 OPTIMIZERS = ["sgd", "adam", "adamw", "rmsprop"]
 # The order in which driver_optimizer_step takes them.

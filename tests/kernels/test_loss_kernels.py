@@ -21,7 +21,7 @@ from loss_driver import (
     wide_isas,
 )
 
-from mlpcore import reference
+from mlpcore import _core, reference
 from mlpcore.reference.loss_terms import LossParameters, terms_of
 
 pytestmark = needs_posix
@@ -386,15 +386,11 @@ def test_factor_and_total(isa, dtype):
 
 
 def test_fused_pairs():
-    activations = ["identity", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus"]
-    activations += ["tanh", "sigmoid", "softmax"]
     fused = {("bce", "sigmoid"), ("cross_entropy", "softmax")}
     for kind in LOSSES:
-        for activation in activations:
+        for activation, code in _core.ACTIVATIONS.items():
             flag = ctypes.c_int(-1)
-            got = library("generic").mlp_loss_fuse(
-                LOSSES.index(kind), activations.index(activation), ctypes.byref(flag)
-            )
+            got = library("generic").mlp_loss_fuse(LOSSES.index(kind), code, ctypes.byref(flag))
             if (kind, activation) in fused:
                 assert (LOSSES[got], flag.value) == (f"{kind}_with_logits", 1)
             else:
