@@ -98,8 +98,6 @@ else:
         link_args += sanitizers
     else:
         compile_args += ["-O3", "-g0"]
-        if sys.platform == "linux":
-            link_args += ["-Wl,--strip-all"]  # names of the kernels' instances, 6 % of the wheel
 
 headers = sorted(glob("src_c/**/*.h", recursive=True))
 binding = ["mlpcore/_mlpcore_h.pxd", *sorted(glob("mlpcore/binding/*"))]

@@ -13,9 +13,9 @@
 
 /* gcc 12 vectorises the loop of a tile over strided rows of A by loading the next row beside the
  * present one, in the last round one row behind the end: a crash where an array ends with its page.
- * And what few machines run need not be unrolled and cloned as the others are: 16 KB of the wheel. */
+ * And what few machines run need not be unrolled and cloned as the others are: 50 KB of the wheel. */
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O2", "no-tree-loop-vectorize")
+#pragma GCC optimize("Os", "no-tree-loop-vectorize")
 #endif
 
 #define MLP_ISA       generic
