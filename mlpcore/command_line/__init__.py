@@ -40,6 +40,11 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def discard_output() -> None:
+    """Let what standard output could not take go nowhere: Python would try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     arguments = make_parser().parse_args(argv)
@@ -53,9 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"mlpcore {arguments.command}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 1
     except OSError as error:
+        if error.filename is None:
+            discard_output()
         name = f" {error.filename}:" if error.filename is not None else ""
         print(f"{failed}{name} {error.strerror or error}", file=sys.stderr)
         return 1
