@@ -121,11 +121,13 @@ def peak_bytes() -> int:
 def work(name: str, key: str, n_threads: int) -> Fitted:
     """Do one fit in this process."""
     from .peers import load
+    from .peers.base import Learner
     from .verify import initial_parameters
 
     fit = FITS[key]
     x, y = make_rows(fit)
     peer = load(name)(fit.case, n_threads)
+    assert isinstance(peer, Learner)  # FITS names no other
     arguments = peer.prepare("learn", x, y)
     rows_of_epochs = orders(fit)
     seconds: list[float] = []

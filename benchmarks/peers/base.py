@@ -66,10 +66,6 @@ class Peer(ABC):
         value, flat, inputs = result
         return value, flat, inputs
 
-    def learn(self, x: Any, y: Any, orders: list[NDArray[np.int64]]) -> None:
-        """Epochs of Adam steps, each taking the rows in its order; see `fits`."""
-        raise NotImplementedError
-
     def as_derivative(self, job: str, result: Any) -> Array:
         """What a derivative gave back: (N, K, D), (P,) in the layout of `parameters`, or (N,)."""
         return np.asarray(result[1] if job == "value_and_jacobian" else result)
@@ -78,6 +74,14 @@ class Peer(ABC):
     @abstractmethod
     def parameters(self) -> Array:
         """All of them now: of each layer the weight (n_inputs, n_outputs), then the bias."""
+
+
+class Learner(Peer):
+    """A peer whose whole fits are timed too; see `fits`."""
+
+    @abstractmethod
+    def learn(self, x: Any, y: Any, orders: list[NDArray[np.int64]]) -> None:
+        """Epochs of Adam steps, each taking the rows in its order."""
 
 
 # Jobs that need no targets.

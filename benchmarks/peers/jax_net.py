@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..cases import Array, Case
 from ..work import DERIVATIVES
-from .base import BETA1, BETA2, EPSILON, Peer, is_epoch, join, split
+from .base import BETA1, BETA2, EPSILON, Learner, is_epoch, join, split
 
 jax.config.update("jax_platforms", "cpu")
 # A call then returns when it is done, without a trip to another thread: faster where calls are
@@ -46,7 +46,7 @@ def cross_entropy(z: Any, y: Any) -> Any:
 LOSSES = {"mse": mse, "bce": bce, "cross_entropy": cross_entropy}
 
 
-class JaxNet(Peer):
+class JaxNet(Learner):
     """Steps give their old parameters away, so that the new ones can take their place."""
 
     title = "JAX"

@@ -12,7 +12,7 @@ import mlpcore
 
 from ..cases import Array, Case
 from ..work import DERIVATIVES
-from .base import BETA1, BETA2, EPSILON, Peer
+from .base import BETA1, BETA2, EPSILON, Learner
 
 LOSSES = {
     "mse": mlpcore.losses.MSE(),
@@ -21,7 +21,7 @@ LOSSES = {
 }
 
 
-class MlpcoreNet(Peer):
+class MlpcoreNet(Learner):
     """Public calls alone; `fit` is a `Trainer`'s, which is made once."""
 
     title = "mlpcore"

@@ -14,12 +14,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from ..cases import Array, Case
-from .base import BETA1, BETA2, EPSILON, Peer, join, split
+from .base import BETA1, BETA2, EPSILON, Learner, join, split
 
 ACTIVATIONS = {"identity": "identity", "relu": "relu", "sigmoid": "logistic", "tanh": "tanh"}
 
 
-class SklearnNet(Peer):
+class SklearnNet(Learner):
     """`predict` or `predict_proba`; an epoch is a call of `partial_fit`, with what it checks."""
 
     title = "scikit-learn"

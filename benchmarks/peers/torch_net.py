@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from ..cases import Array, Case
 from ..work import DERIVATIVES
-from .base import BETA1, BETA2, EPSILON, OF_INPUTS, Peer, direction, join, mini_batches, split
+from .base import BETA1, BETA2, EPSILON, OF_INPUTS, Learner, direction, join, mini_batches, split
 
 ACTIVATIONS = {
     "identity": lambda z: z,
@@ -39,7 +39,7 @@ def as_layers(tensors: list[torch.Tensor]) -> Array:
     return join([(weight.T, bias) for weight, bias in zip(arrays[::2], arrays[1::2], strict=True)])
 
 
-class TorchNet(Peer):
+class TorchNet(Learner):
     """Eager; the optimizers are the fused ones, which are the fastest."""
 
     title = "PyTorch"
