@@ -97,6 +97,8 @@ cdef extern from "mlpcore.h" nogil:
         double epsilon
         void *first_moment
         void *second_moment
+        double first_bound
+        double second_bound
         int64_t step
 
     ctypedef enum mlp_key_purpose:

@@ -80,8 +80,8 @@ class Optimizer(_core.OptimizerKernel):
     n_steps : int
         Updates made.
     first_moment, second_moment : numpy.ndarray of shape (P,) or None
-        The running means of the rule, velocity or moments; None before the first update, and where
-        the rule has none.
+        The running means of the rule, velocity or moments, to be read; None before the first
+        update, and where the rule has none.
     momentum, nesterov, beta1, beta2, epsilon
         Those that the rule has, as they were given; read-only.
 

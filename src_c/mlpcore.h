@@ -112,7 +112,8 @@ typedef enum mlp_optimizer_kind {
     MLP_RMSPROP
 } mlp_optimizer_kind;
 
-/* The moments (P,) are the caller's and start at zero; step counts the updates made so far. */
+/* The moments (P,) are the caller's and start at zero; step counts the updates made so far. No
+ * magnitude in a moment exceeds its bound: a caller that writes to them sets both to INFINITY. */
 typedef struct mlp_optimizer {
     mlp_optimizer_kind kind;
     double learning_rate;
@@ -124,6 +125,7 @@ typedef struct mlp_optimizer {
     double beta1, beta2, epsilon; /* Adam, AdamW; RMSprop without beta1 */
     void *first_moment;           /* SGD, RMSprop: the velocity, NULL without momentum */
     void *second_moment;          /* Adam, AdamW, RMSprop */
+    double first_bound, second_bound;
     int64_t step;
 } mlp_optimizer;
 

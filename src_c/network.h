@@ -60,6 +60,7 @@ typedef struct mlp_needs {
     int gathers_class_index; /* of a gathered batch */
     int gathers_dy_dx;       /* of a gathered batch */
     int drops_units;         /* the derivative of ReLU is no longer in its output */
+    size_t piece_reals;      /* of a gradient, for an update in passing (weights.h) */
 } mlp_needs;
 
 /* What one layer leaves behind of the rows of a block. */
@@ -86,6 +87,7 @@ struct mlp_workspace {
     void *strips;           /* (n_threads, 2 or with spreads_x 3, strip_reals) */
     size_t scratch_bytes;   /* of one worker */
     void *scratch;          /* (n_threads, scratch_bytes) */
+    void *pieces;           /* (n_threads, piece_reals) */
     double *row_values;     /* (value_rows) */
     void *spread_x;         /* (block_rows, n_inputs) at mlp_pitch */
     void *gathered_x;       /* (gathered_rows, n_inputs) at mlp_pitch */

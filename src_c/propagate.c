@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "loss.h"
+#include "weights.h"
 
 /* ---- region 1: strips of rows --------------------------------------------------------------- */
 
@@ -152,60 +153,6 @@ static void row_task(void *context, size_t task, size_t worker) {
     }
 }
 
-/* ---- region 2: weight gradients ------------------------------------------------------------- */
-
-typedef struct weight_region {
-    mlp_workspace *workspace;
-    size_t n_rows;
-    const void *x;
-    size_t x_stride;
-    size_t n_pieces; /* tasks of a layer */
-    int accumulate;
-    void *gradients;
-    const mlp_optimizer *update; /* NULL: the gradients are what is wanted */
-    int surely_finite;           /* the updated parameters will be: their way back is not kept */
-    void *parameters;            /* to update */
-    atomic_int not_finite;
-} weight_region;
-
-static void weight_task(void *context, size_t task, size_t worker) {
-    weight_region *region = context;
-    mlp_workspace *w = region->workspace;
-    const mlp_kernels *kernels = w->needs.kernels;
-    /* Whole layers, or pieces: without threads there is no division, which a tiny step would feel. */
-    const int whole = region->n_pieces == 1;
-    const size_t l = whole ? task : task / region->n_pieces;
-    const size_t piece = whole ? 0 : task % region->n_pieces;
-    const mlp_layer_shape *layer = &w->network->layers[l];
-    size_t begin = 0, end = layer->n_inputs;
-    if (!whole) {
-        const size_t n_tiles = mlp_quotient_up(layer->n_inputs, kernels->tile_rows);
-        const size_t begin_tile = piece * n_tiles / region->n_pieces;
-        const size_t end_tile = (piece + 1) * n_tiles / region->n_pieces;
-        begin = mlp_smaller(begin_tile * kernels->tile_rows, layer->n_inputs);
-        end = mlp_smaller(end_tile * kernels->tile_rows, layer->n_inputs);
-    }
-    const void *delta = w->layers[l].grad_pre_activation;
-    const size_t stride = w->layers[l].grad_stride;
-    int finite = kernels->linear_backward_weight(
-        &w->linears[l], region->n_rows, l > 0 ? w->layers[l - 1].output : region->x,
-        l > 0 ? w->layers[l - 1].stride : region->x_stride, delta, stride, begin, end,
-        region->accumulate,
-        region->surely_finite ? NULL : mlp_at(kernels, region->gradients, layer->weight_offset),
-        region->update, mlp_at(kernels, region->parameters, layer->weight_offset),
-        (unsigned char *)w->scratch + worker * w->scratch_bytes);
-    if (piece == 0 && w->network->has_bias) {
-        void *grad_bias = mlp_at(kernels, region->gradients, layer->bias_offset);
-        kernels->linear_backward_bias(&w->linears[l], region->n_rows, delta, stride,
-                                      region->accumulate, grad_bias);
-        if (region->update != NULL)
-            finite &= kernels->sgd_exchange(region->update, layer->n_outputs,
-                                            mlp_at(kernels, region->parameters, layer->bias_offset),
-                                            grad_bias);
-    }
-    if (!finite) atomic_store_explicit(&region->not_finite, 1, memory_order_relaxed);
-}
-
 /* ---- the two together --------------------------------------------------------------------- */
 
 /* The rows of a block: the caller's from row `first` on, or else the workspace's own. */
@@ -234,46 +181,6 @@ static void point_layers(mlp_workspace *w, const mlp_record *given, int on_pre_a
     }
 }
 
-/* Fewer stay in L1, where keeping them costs less than looking. */
-#define MLP_FAR_PARAMETERS ((size_t)4096)
-
-/*
- * Whether a step of plain SGD is sure to leave finite parameters. Then the old ones need not be
- * kept, which for few samples is half of all that is written.
- *
- * No sum of |g| exceeds N max|x| max|dl/dz|. A step learning_rate |g| of up to 2^100 (float; double
- * 2^900) is less than half of the last place of the largest number, so that no finite parameter
- * overflows by it, nor by weight decay with factors below 1 / 2. And the parameters are finite if
- * all pre-activations are, since each parameter is part of one in every row.
- */
-static int looks_for_certainty(const mlp_network *net, const mlp_pass *pass) {
-    const size_t n_rows = pass->batch->n_samples;
-    const size_t looks = n_rows * (net->layers[0].n_inputs + 2 * net->total_width);
-    return pass->update != NULL && n_rows > 0 && n_rows <= MLP_BLOCK_ROWS &&
-           net->n_parameters >= MLP_FAR_PARAMETERS && looks < net->n_parameters / 2;
-}
-
-static int surely_finite(const mlp_workspace *w, const row_region *rows, const mlp_optimizer *sgd) {
-    const mlp_network *net = w->network;
-    const mlp_kernels *kernels = w->needs.kernels;
-    const size_t n_rows = rows->block.n_samples;
-    const double longest_step = net->dtype == MLP_FLOAT32 ? 0x1p100 : 0x1p900;
-    if (sgd->weight_decay > 0.5 || sgd->learning_rate * sgd->weight_decay > 0.5) return 0;
-    double largest_input =
-        kernels->largest(n_rows, net->layers[0].n_inputs, rows->x, rows->x_stride);
-    for (size_t l = 0; l < net->n_layers; l++) {
-        const size_t n_outputs = net->layers[l].n_outputs;
-        const mlp_layer_rows *layer = &w->layers[l];
-        const double largest_grad =
-            kernels->largest(n_rows, n_outputs, layer->grad_pre_activation, layer->grad_stride);
-        const double factor = largest_input > 1.0 ? largest_input : 1.0; /* 1: the bias */
-        if (!(sgd->learning_rate * (double)n_rows * factor * largest_grad < longest_step)) return 0;
-        if (l + 1 < net->n_layers)
-            largest_input = kernels->largest(n_rows, n_outputs, layer->output, layer->stride);
-    }
-    return 1;
-}
-
 static int goes_back(const mlp_pass *pass) {
     return pass->own_gradients || pass->gradients != NULL;
 }
@@ -300,18 +207,19 @@ mlp_status mlp_pass_prepare(mlp_workspace *w, const mlp_pass *pass, size_t n_thr
         .own_gradients = pass->own_gradients,
         .gathers_class_index = pass->batch->class_index != NULL,
         .gathers_dy_dx = pass->batch->dy_dx != NULL,
+        .piece_reals = mlp_weights_piece_reals(net, kernels, pass),
     };
     return mlp_workspace_prepare(w, &needs);
 }
 
-int mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters, double *value) {
+mlp_outcome mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters,
+                         double *value) {
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->needs.kernels;
     const mlp_batch *batch = pass->batch;
     const mlp_layer_shape *last = &net->layers[net->n_layers - 1];
     const size_t n_threads = w->needs.n_threads, n_inputs = net->layers[0].n_inputs;
     const size_t x_stride = pass->gathered_rows > 0 ? mlp_pitch(kernels, n_inputs) : n_inputs;
-    void *gradients = pass->own_gradients ? w->gradients : pass->gradients;
     mlp_loss fused;
     row_region rows = {.workspace = w,
                        .forward = pass->forward,
@@ -323,10 +231,13 @@ int mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters,
         rows.loss = &fused;
         rows.factor = mlp_loss_factor(pass->loss, net->dtype, last->n_outputs, batch);
     }
-    const int watch = looks_for_certainty(net, pass);
+    mlp_weight_pass weights = {.workspace = w,
+                               .pass = pass,
+                               .gradients = pass->own_gradients ? w->gradients : pass->gradients};
+    const int watch = mlp_weights_look_ahead(net, pass);
     mlp_workspace_bind(w, parameters, watch);
+    mlp_outcome outcome = MLP_NOT_UPDATED;
     size_t first = 0;
-    int finite = 1;
     do {
         const size_t n_rows = mlp_smaller(batch->n_samples - first, MLP_BLOCK_ROWS);
         point_layers(w, pass->records, rows.on_pre_activation, first);
@@ -341,29 +252,27 @@ int mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *parameters,
             mlp_strip_rows(net, kernels, n_inputs + 3 * net->total_width, n_rows, n_threads);
         mlp_parallel_for(n_threads, mlp_quotient_up(n_rows, rows.strip_rows), row_task, &rows);
         if (rows.backward) {
-            const int is_last_block = first + n_rows == batch->n_samples;
-            weight_region weights = {
-                .workspace = w,
-                .n_rows = n_rows,
-                .x = rows.x,
-                .x_stride = rows.x_stride,
-                .n_pieces = n_threads,
-                .accumulate = first > 0,
-                .gradients = gradients,
-                .update = is_last_block ? pass->update : NULL,
-                .parameters = pass->parameters,
-            };
-            if (watch && !atomic_load_explicit(&rows.not_finite, memory_order_relaxed)) {
+            weights.n_rows = n_rows;
+            weights.x = rows.x;
+            weights.x_stride = rows.x_stride;
+            weights.accumulate = first > 0;
+            int looks = watch && !atomic_load_explicit(&rows.not_finite, memory_order_relaxed);
+            if (looks) { /* then there is one block */
                 *value = mlp_loss_total(w->row_values, net->dtype, batch, rows.factor);
-                weights.surely_finite = isfinite(*value) && surely_finite(w, &rows, pass->update);
+                looks = isfinite(*value);
             }
-            mlp_parallel_for(n_threads, net->n_layers * n_threads, weight_task, &weights);
-            finite = !atomic_load_explicit(&weights.not_finite, memory_order_relaxed);
+            outcome = mlp_weights_run(&weights, first + n_rows == batch->n_samples, looks);
         }
         first += n_rows;
     } while (first < batch->n_samples);
     if (pass->loss != NULL) *value = mlp_loss_total(w->row_values, net->dtype, batch, rows.factor);
-    return finite;
+    if (outcome != MLP_UPDATED) return outcome;
+    if (!isfinite(*value)) {
+        mlp_weights_undo(&weights);
+        return MLP_UNDONE;
+    }
+    mlp_update_made(&weights.update);
+    return MLP_UPDATED;
 }
 
 mlp_status mlp_forward_records(mlp_workspace *w, const void *parameters, size_t n_samples,

@@ -14,9 +14,10 @@ typedef struct mlp_pass {
     const void *cotangent;      /* (N, K) dl/dy_hat, instead of a loss; may be NULL */
     int own_gradients;          /* gradients go to workspace->gradients */
     void *gradients;            /* (P,); NULL without own_gradients: no backward */
-    /* Plain SGD, with own_gradients: these parameters (P,) are updated, and the workspace's
-     * gradients become what they were. NULL: no update. */
-    const mlp_optimizer *update;
+    /* With own_gradients: these parameters (P,) are updated in passing if that can be undone (plain
+     * SGD, the workspace's gradients become what they were) or is sure to leave them finite. NULL:
+     * no update. */
+    mlp_optimizer *update;
     void *parameters;
     void *grad_x;         /* (N, D) or NULL; not without gradients */
     size_t gathered_rows; /* not 0: x lies at mlp_pitch; room for a gathered batch of so many */
@@ -25,9 +26,16 @@ typedef struct mlp_pass {
 /* Lays the workspace out for this pass, and for one of fewer rows. */
 mlp_status mlp_pass_prepare(mlp_workspace *workspace, const mlp_pass *pass, size_t n_threads);
 
-/* *value is written if there is a loss. False if updated parameters are not finite. */
-int mlp_pass_run(mlp_workspace *workspace, const mlp_pass *pass, const void *parameters,
-                 double *value);
+/* What became of pass->update. */
+typedef enum mlp_outcome {
+    MLP_NOT_UPDATED, /* the gradients are there */
+    MLP_UPDATED,     /* and counted */
+    MLP_UNDONE       /* something was not finite; the parameters are as they were */
+} mlp_outcome;
+
+/* *value is written if there is a loss. */
+mlp_outcome mlp_pass_run(mlp_workspace *workspace, const mlp_pass *pass, const void *parameters,
+                         double *value);
 
 /* sobolev.c: loss and gradients of a batch with dy_dx; as mlp_value_and_grad. */
 mlp_status mlp_sobolev(mlp_workspace *workspace, const void *parameters, const mlp_batch *batch,

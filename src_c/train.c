@@ -3,8 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "optimizer.h"
-#include "propagate.h"
+#include "weights.h"
 
 /* Multiply-adds between two polls: about 10 ms of work, a small part of the time in which a person
  * expects an answer to Ctrl-C. */
@@ -12,41 +11,32 @@
 /* What a step costs besides, in multiply-adds: half a microsecond. */
 #define MLP_STEP_OVERHEAD ((size_t)1 << 15)
 
-/* Plain SGD is done while a gradient is in registers, and undone should anything not be finite. */
-static const mlp_optimizer *updated_in_passing(const mlp_optimizer *optimizer,
-                                               const mlp_batch *batch) {
-    return batch->dy_dx == NULL && optimizer->kind == MLP_SGD && optimizer->first_moment == NULL &&
-                   !mlp_adjusts_gradient(optimizer)
-               ? optimizer
-               : NULL;
-}
-
 /* One update; the workspace is laid out for the pass. */
 static mlp_status run_step(mlp_workspace *w, const mlp_pass *pass, void *parameters,
                            mlp_optimizer *optimizer, double *value, size_t n_threads) {
     const mlp_network *net = w->network;
-    int finite = 1;
+    const mlp_kernels *kernels = w->needs.kernels;
     if (pass->batch->dy_dx != NULL) {
         const mlp_status status = mlp_sobolev(w, parameters, pass->batch, pass->loss, w->gradients,
                                               NULL, value, n_threads);
         if (status != MLP_OK) return status;
-    } else
-        finite = mlp_pass_run(w, pass, parameters, value);
-    finite &= isfinite(*value) != 0;
-    if (pass->update != NULL && finite) {
-        optimizer->step++;
-        return MLP_OK;
+    } else {
+        const mlp_outcome outcome = mlp_pass_run(w, pass, parameters, value);
+        if (outcome == MLP_UPDATED) return MLP_OK;
+        if (outcome == MLP_UNDONE) return MLP_NOT_FINITE;
     }
-    if (pass->update != NULL)
-        memcpy(parameters, w->gradients, net->n_parameters * w->needs.kernels->real_bytes);
-    if (!finite) return MLP_NOT_FINITE;
+    if (!isfinite(*value)) return MLP_NOT_FINITE;
     if (mlp_adjusts_gradient(optimizer)) {
-        const mlp_status status = mlp_gradient_adjust_by(
-            w->needs.kernels, net, optimizer, parameters, w->gradients, w->needs.n_threads);
+        const mlp_status status = mlp_gradient_adjust_by(kernels, net, optimizer, parameters,
+                                                         w->gradients, w->needs.n_threads);
         if (status != MLP_OK) return status;
     }
-    return mlp_optimizer_update(w->needs.kernels, optimizer, net->n_parameters, parameters,
-                                w->gradients, w->needs.n_threads);
+    const mlp_status status = mlp_optimizer_update(kernels, optimizer, net->n_parameters,
+                                                   parameters, w->gradients, w->needs.n_threads);
+    /* The next update may pass by, if the moments are known. */
+    if (status == MLP_OK && mlp_weights_look_ahead(net, pass))
+        mlp_moments_look(kernels, optimizer, net->n_parameters);
+    return status;
 }
 
 mlp_status mlp_train_step(mlp_workspace *w, void *parameters, const mlp_batch *batch,
@@ -58,7 +48,7 @@ mlp_status mlp_train_step(mlp_workspace *w, void *parameters, const mlp_batch *b
         .loss = loss,
         .dropout = dropout,
         .own_gradients = 1,
-        .update = updated_in_passing(optimizer, batch),
+        .update = batch->dy_dx == NULL ? optimizer : NULL,
         .parameters = parameters,
     };
     const mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
@@ -140,7 +130,7 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
                            .loss = loss,
                            .dropout = epoch->dropout != NULL ? &dropout : NULL,
                            .own_gradients = 1,
-                           .update = updated_in_passing(optimizer, data),
+                           .update = data->dy_dx == NULL ? optimizer : NULL,
                            .parameters = parameters,
                            .gathered_rows = epoch->order != NULL ? batch_size : 0};
     mlp_status status = mlp_pass_prepare(w, &pass, n_threads);

@@ -113,6 +113,8 @@ static void lay_out(mlp_workspace *w, const mlp_needs *needs, mlp_arena *arena) 
     w->scratch_bytes =
         kernels->scratch_bytes(widest > needs->block_rows ? widest : needs->block_rows);
     w->scratch = mlp_arena_carve(arena, needs->n_threads, w->scratch_bytes);
+    w->pieces =
+        mlp_arena_carve(arena, product_or_huge(needs->n_threads, needs->piece_reals), real_bytes);
     w->row_values = mlp_arena_carve(arena, needs->value_rows, sizeof(double));
     w->spread_x = needs->spreads_x && needs->block_rows > 0
                       ? carve_rows(arena, kernels, needs->block_rows, n_inputs)

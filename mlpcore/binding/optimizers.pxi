@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The room of the optimizers: an optimizer as C knows it, and whose moments it has.
 
+from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
 
 cimport numpy as cnp
@@ -8,6 +9,15 @@ cimport numpy as cnp
 from mlpcore._mlpcore_h cimport *
 
 OPTIMIZERS = {"sgd": MLP_SGD, "adam": MLP_ADAM, "adamw": MLP_ADAMW, "rmsprop": MLP_RMSPROP}
+
+
+cdef object read_only(moment):
+    # C keeps bounds of the moments, which nobody may write past.
+    if moment is None:
+        return None
+    view = (<cnp.ndarray> moment).view()
+    view.flags.writeable = False
+    return view
 
 
 cdef class Dropout:
@@ -158,28 +168,33 @@ cdef class OptimizerKernel:
 
     @property
     def first_moment(self):
-        return self._first_moment
+        return read_only(self._first_moment)
 
     @first_moment.setter
     def first_moment(self, cnp.ndarray value):
         self.idle()
         self._first_moment = value
-        self._owner = None
+        self.forget_owner()
 
     @property
     def second_moment(self):
-        return self._second_moment
+        return read_only(self._second_moment)
 
     @second_moment.setter
     def second_moment(self, cnp.ndarray value):
         self.idle()
         self._second_moment = value
+        self.forget_owner()
+
+    cdef void forget_owner(self) noexcept:
         self._owner = None
+        self.c.first_bound = self.c.second_bound = INFINITY  # C looks at them when it has to
 
     def reset(self):
         self.idle()
         self._first_moment = self._second_moment = self._owner = None
         self.c.first_moment = self.c.second_moment = NULL
+        self.c.first_bound = self.c.second_bound = 0.0
         self.c.step = 0
 
     cdef int begin(self, NetworkHandle network) except -1:
