@@ -144,10 +144,10 @@ static void weight_task(void *context, size_t task, size_t worker) {
         void *grad_bias = mlp_at(kernels, weights->gradients, layer->bias_offset);
         kernels->linear_backward_bias(&w->linears[l], weights->n_rows, delta, stride,
                                       weights->accumulate, grad_bias);
-        if (way == MLP_SURE_PIECES)
+        if (way == MLP_SURE_PIECES || way == MLP_SURE_TILES)
             mlp_update_range(&weights->update, 1, layer->bias_offset, layer->n_outputs, parameters,
                              grad_bias);
-        else if (way != MLP_GRADIENTS)
+        else if (way == MLP_EXCHANGE)
             finite &=
                 kernels->sgd_exchange(weights->pass->update, layer->n_outputs,
                                       mlp_at(kernels, parameters, layer->bias_offset), grad_bias);

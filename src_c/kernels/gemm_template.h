@@ -142,7 +142,8 @@ static int MLP_REAL(product_run)(mlp_product *p) {
         short_rows = p->n_rows / n_tiles;
         n_tall = p->n_rows % n_tiles;
     }
-    const int turning = p->b_is_transposed && p->n_rows <= MLP_TURNING_ROWS && n_inner >= MLP_LANES;
+    const int turning = p->b_is_transposed && !p->a_is_columns && p->n_rows <= MLP_TURNING_ROWS &&
+                        n_inner >= MLP_LANES;
 
     for (size_t k0 = 0; k0 == 0 || k0 < n_inner; k0 += MLP_SWEEP) {
         const size_t depth = n_inner - k0 < MLP_SWEEP ? n_inner - k0 : MLP_SWEEP;

@@ -17,7 +17,61 @@
 #ifndef MLP_NARROW
 #define MLP_NARROW_LANES (2 * MLP_LANES / 3)
 #define MLP_NARROW       (MLP_NARROW_LANES < MLP_TILE_ROWS ? MLP_NARROW_LANES : MLP_TILE_ROWS)
+/* Samples of a narrow forward product whose sums wait to be turned. */
+#define MLP_NARROW_ROWS 128
 #endif
+
+/* A narrow layer: Z^T = W X^T, so that samples take the lanes, then its transpose and the tail. */
+static int MLP_REAL(narrow_forward)(const mlp_product *p) {
+    const mlp_tiles *t = &p->tiles;
+    const size_t n_outputs = p->n_columns;
+    const mlp_tail tail = v_tail(n_outputs);
+    const mlp_vec bias = t->bias ? v_load_tail(t->bias, tail) : v_zero();
+    mlp_real sums[MLP_NARROW_LANES * MLP_NARROW_ROWS + 1]; /* 1: no lanes, and so never run */
+    mlp_vec found[MLP_NOTES];
+    MLP_UNROLL
+    for (size_t i = 0; i < MLP_NOTES; i++)
+        found[i] = v_zero();
+    for (size_t first = 0; first < p->n_rows; first += MLP_NARROW_ROWS) {
+        const size_t left = p->n_rows - first;
+        const size_t n_rows = left < MLP_NARROW_ROWS ? left : MLP_NARROW_ROWS;
+        mlp_real *c = t->c + first * t->c_stride;
+        mlp_product turned = {
+            .n_rows = n_outputs,
+            .n_columns = n_rows,
+            .a_is_columns = 1,
+            .b_is_transposed = 1,
+            .scratch = p->scratch,
+            .tiles = {.n_inner = t->n_inner,
+                      .a = t->b,
+                      .a_stride = t->b_stride,
+                      .b = t->a + first * t->a_stride,
+                      .b_stride = t->a_stride,
+                      .c = sums,
+                      .c_stride = MLP_NARROW_ROWS},
+        };
+        MLP_REAL(product_run)(&turned);
+        for (size_t row = 0; row < n_rows; row += MLP_LANES) {
+            mlp_vec column[MLP_LANES];
+            MLP_REAL(turn_rest)(n_outputs, n_rows - row, sums + row, MLP_NARROW_ROWS, column);
+            MLP_UNROLL
+            for (size_t i = 0; i < MLP_LANES; i++) {
+                mlp_vec z = column[i];
+                if (row + i >= n_rows) break;
+                if (t->bias) z = v_add(z, bias);
+                if (t->watch)
+                    found[i % MLP_NOTES] = MLP_REAL(note_not_finite)(z, found[i % MLP_NOTES]);
+                if (t->relu) MLP_REAL(vec_relu)(z, &z, NULL);
+                v_store_tail(c + (row + i) * t->c_stride, tail, z);
+            }
+        }
+        if (t->output)
+            MLP_REAL(activate)(t->activation, n_rows, n_outputs, t->c_stride, c,
+                               t->output + first * t->c_stride,
+                               t->derivative ? t->derivative + first * t->c_stride : NULL);
+    }
+    return !t->watch || MLP_REAL(found_none)(found);
+}
 
 static int MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, const void *x,
                                     size_t x_stride, void *z, void *a, void *d, size_t stride,
@@ -56,7 +110,9 @@ static int MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, cons
         t->output = a;
         t->derivative = d;
     }
-    const int finite = MLP_REAL(product_run)(&p);
+    const int narrow = layer->n_outputs > 1 && layer->n_outputs <= MLP_NARROW &&
+                       n_rows >= MLP_PANEL && layer->n_inputs >= MLP_PANEL;
+    const int finite = narrow ? MLP_REAL(narrow_forward)(&p) : MLP_REAL(product_run)(&p);
     if (a && whole_row) MLP_REAL(softmax)(n_rows, layer->n_outputs, stride, sum, a);
     return finite;
 }

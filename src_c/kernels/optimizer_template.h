@@ -46,15 +46,8 @@ MLP_INLINE mlp_vec MLP_REAL(note_tail_not_finite)(mlp_vec x, mlp_tail tail, mlp_
 }
 
 MLP_INLINE int MLP_REAL(found_none)(const mlp_vec *found) {
-    mlp_real lanes[MLP_LANES];
-    mlp_vec all = found[0];
-    for (size_t i = 1; i < MLP_NOTES; i++)
-        all = v_add(all, found[i]);
-    v_store(lanes, all);
-    int none = 1;
-    for (size_t lane = 0; lane < MLP_LANES; lane++)
-        none &= lanes[lane] == MLP_C(0);
-    return none;
+    const mlp_vec all = v_add(v_add(found[0], found[1]), v_add(found[2], found[3]));
+    return v_all(v_eq(all, v_zero()));
 }
 
 static double MLP_REAL(largest)(size_t n_rows, size_t n_columns, const void *a, size_t stride) {
@@ -161,7 +154,7 @@ static int MLP_REAL(sgd_exchange)(const mlp_optimizer *optimizer, size_t n, void
         const mlp_vec before = v_load_tail(p + j, tail);
         const mlp_vec updated =
             MLP_REAL(sgd_update)(&constants, before, v_load_tail(g + j, tail), NULL);
-        found[0] = MLP_REAL(note_tail_not_finite)(updated, tail, found[0]);
+        found[0] = MLP_REAL(note_not_finite)(updated, found[0]); /* beyond a tail: 0 */
         v_store_tail(p + j, tail, updated);
         v_store_tail(g + j, tail, before);
     }

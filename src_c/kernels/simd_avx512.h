@@ -36,6 +36,7 @@ typedef __mmask8 mask_f64;
 #define v_lt(a, b)                  V_(compare_lt)(a, b)
 #define v_le(a, b)                  V_(compare_le)(a, b)
 #define v_eq(a, b)                  V_(compare_eq)(a, b)
+#define v_all(mask)                 ((mask) == (mlp_mask) - 1)
 #define v_select(mask, a, b)        X_(mask_blend)(mask, b, a)
 #define v_pow2(n)                   V_(pow2)(n)
 #define v_ldexp(a, n)               X_(scalef)(a, n)

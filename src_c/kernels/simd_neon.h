@@ -39,11 +39,17 @@ typedef uint64x2_t mask_f64;
 #define v_lt(a, b)                  X_(vcltq)(a, b)
 #define v_le(a, b)                  X_(vcleq)(a, b)
 #define v_eq(a, b)                  X_(vceqq)(a, b)
+#define v_all(mask)                 V_(all)(mask)
 #define v_select(mask, a, b)        X_(vbslq)(mask, a, b)
 #define v_pow2(n)                   V_(pow2)(n)
 #define v_ldexp(a, n)               V_(ldexp)(a, n)
 #define v_exponent(a)               V_(exponent)(a)
 #define v_mantissa(a)               V_(mantissa)(a)
+
+MLP_INLINE int all_f32(mask_f32 mask) { return vminvq_u32(mask) != 0; }
+MLP_INLINE int all_f64(mask_f64 mask) {
+    return (vgetq_lane_u64(mask, 0) & vgetq_lane_u64(mask, 1)) != 0;
+}
 
 /* NEON has no masked load: lane after lane, through a buffer. */
 MLP_INLINE vec_f32 load_tail_f32(const float *p, size_t n) {

@@ -18,6 +18,7 @@
  */
 #define MLP_PANEL        (MLP_TILE_VECS * MLP_LANES)
 #define MLP_ACCUMULATORS (MLP_TILE_ROWS * MLP_TILE_VECS)
+#define MLP_WIDEST       16 /* registers of the widest tile, on any instruction set */
 
 #ifndef MLP_FETCH_AHEAD
 /* Inner indices by which the prefetch of a panel that is copied runs ahead: some 450 cycles. */
@@ -204,19 +205,17 @@ MLP_INLINE void MLP_REAL(tile_multiply)(const mlp_tiles *t, const mlp_real *a, c
  * before it. */
 MLP_INLINE void MLP_REAL(tile_update)(const mlp_sgd_constants *constants,
                                       const mlp_real *parameters, mlp_real *c, size_t stride,
-                                      mlp_vec *found, const size_t rows, const size_t vecs,
-                                      mlp_tail tail, mlp_vec acc[MLP_ACCUMULATORS]) {
+                                      const size_t rows, const size_t vecs, mlp_tail tail,
+                                      mlp_vec acc[MLP_ACCUMULATORS]) {
     MLP_UNROLL
     for (size_t i = 0; i < rows; i++) {
         MLP_UNROLL
         for (size_t v = 0; v < vecs; v++) {
             const size_t at = i * stride + v * MLP_LANES;
-            mlp_vec *note = &found[(i * vecs + v) % MLP_NOTES];
             const mlp_vec before =
                 v + 1 < vecs ? v_load(parameters + at) : v_load_tail(parameters + at, tail);
             acc[i * vecs + v] = MLP_REAL(sgd_update)(constants, before, acc[i * vecs + v], NULL);
             if (c == NULL) continue;
-            *note = MLP_REAL(note_not_finite)(acc[i * vecs + v], *note);
             if (v + 1 < vecs)
                 v_store(c + at, before);
             else
@@ -283,10 +282,58 @@ MLP_INLINE void MLP_REAL(tile_fetch)(size_t stride, const mlp_real *at, const si
     }
 }
 
+/* The gradient of one sample, a row of it at a time: B, the one row of dl/dz, stays in registers, and
+ * there is nothing to sum. */
+MLP_INLINE int MLP_REAL(outer_product_run)(const mlp_tiles *t, const size_t vecs) {
+    const mlp_tail tail = v_tail(t->n_last);
+    const mlp_real *a = t->a, *end = a + t->n_tiles;
+    mlp_real *c = t->c, *parameters = t->parameters;
+    mlp_sgd_constants constants;
+    if (parameters != NULL) constants = MLP_REAL(sgd_constants_of)(t->update);
+    mlp_vec b[MLP_WIDEST], found[MLP_NOTES];
+    MLP_UNROLL
+    for (size_t v = 0; v < vecs; v++)
+        b[v] =
+            v + 1 < vecs ? v_load(t->b + v * MLP_LANES) : v_load_tail(t->b + v * MLP_LANES, tail);
+    MLP_UNROLL
+    for (size_t i = 0; i < MLP_NOTES; i++)
+        found[i] = v_zero();
+    for (; a < end; a++) {
+        const mlp_vec ai = v_set1(*a);
+        mlp_real *to = parameters != NULL ? parameters : c;
+        MLP_UNROLL
+        for (size_t v = 0; v < vecs; v++) {
+            const size_t at = v * MLP_LANES;
+            mlp_vec result = v_fma(ai, b[v], v_zero());
+            if (parameters != NULL) {
+                const mlp_vec before =
+                    v + 1 < vecs ? v_load(parameters + at) : v_load_tail(parameters + at, tail);
+                result = MLP_REAL(sgd_update)(&constants, before, result, NULL);
+                if (c != NULL) {
+                    found[v % MLP_NOTES] = MLP_REAL(note_not_finite)(result, found[v % MLP_NOTES]);
+                    if (v + 1 < vecs)
+                        v_store(c + at, before);
+                    else
+                        v_store_tail(c + at, tail, before);
+                }
+            }
+            if (v + 1 < vecs)
+                v_store(to + at, result);
+            else
+                v_store_tail(to + at, tail, result);
+        }
+        if (parameters != NULL) parameters += t->c_stride;
+        if (c != NULL) c += t->c_stride;
+    }
+    return parameters == NULL || MLP_REAL(found_none)(found);
+}
+
 /* Whether all is finite that is watched. Columns of A come with an update, rows with a tail. */
 MLP_INLINE int MLP_REAL(tiles_run)(const mlp_tiles *t, const size_t rows, const size_t vecs,
                                    const mlp_tile_kind kind) {
     const int a_is_columns = kind == MLP_A_COLUMNS;
+    if (a_is_columns && rows == 1 && t->n_inner == 1 && !t->accumulate)
+        return MLP_REAL(outer_product_run)(t, vecs);
     const mlp_tail tail = v_tail(t->n_last);
     const size_t a_step = rows * (a_is_columns ? 1 : t->a_stride), c_step = rows * t->c_stride;
     const mlp_real *a = t->a, *factor = t->factor;
@@ -295,10 +342,8 @@ MLP_INLINE int MLP_REAL(tiles_run)(const mlp_tiles *t, const size_t rows, const 
 
     mlp_sgd_constants constants;
     if (a_is_columns && parameters != NULL) constants = MLP_REAL(sgd_constants_of)(t->update);
-    mlp_vec found[MLP_NOTES];
-    MLP_UNROLL
-    for (size_t i = 0; i < MLP_NOTES; i++)
-        found[i] = v_zero();
+    const int watch = a_is_columns ? parameters != NULL && c != NULL : t->watch;
+    int finite = 1;
     for (size_t tile = 0; tile < t->n_tiles; tile++) {
         mlp_vec acc[MLP_ACCUMULATORS];
         if (t->n_inner >= MLP_DEEP) {
@@ -310,9 +355,13 @@ MLP_INLINE int MLP_REAL(tiles_run)(const mlp_tiles *t, const size_t rows, const 
         }
         MLP_REAL(tile_multiply)(t, a, c, rows, vecs, kind, tail, acc);
         mlp_real *to = c;
+        /* Of each tile anew: registers for them during the products would be missed there. */
+        mlp_vec found[MLP_NOTES];
+        MLP_UNROLL
+        for (size_t i = 0; i < MLP_NOTES; i++)
+            found[i] = v_zero();
         if (a_is_columns && parameters != NULL) {
-            MLP_REAL(tile_update)(&constants, parameters, c, t->c_stride, found, rows, vecs, tail,
-                                  acc);
+            MLP_REAL(tile_update)(&constants, parameters, c, t->c_stride, rows, vecs, tail, acc);
             to = parameters;
             parameters += c_step;
         }
@@ -320,10 +369,19 @@ MLP_INLINE int MLP_REAL(tiles_run)(const mlp_tiles *t, const size_t rows, const 
         MLP_UNROLL
         for (size_t i = 0; i < rows; i++, to += t->c_stride) {
             MLP_UNROLL
-            for (size_t v = 0; v + 1 < vecs; v++)
-                v_store(to + v * MLP_LANES, acc[i * vecs + v]);
-            v_store_tail(to + (vecs - 1) * MLP_LANES, tail, acc[i * vecs + vecs - 1]);
+            for (size_t v = 0; v < vecs; v++) {
+                const mlp_vec result = acc[i * vecs + v];
+                if (v + 1 < vecs)
+                    v_store(to + v * MLP_LANES, result);
+                else
+                    v_store_tail(to + v * MLP_LANES, tail, result);
+                if (a_is_columns && watch) {
+                    mlp_vec *note = &found[(i * vecs + v) % MLP_NOTES];
+                    *note = MLP_REAL(note_not_finite)(result, *note);
+                }
+            }
         }
+        if (watch) finite &= MLP_REAL(found_none)(found);
         if (!a_is_columns && output != NULL) {
             const size_t n_columns = (vecs - 1) * MLP_LANES + t->n_last;
             MLP_REAL(activate)(t->activation, rows, n_columns, t->c_stride, c, output, derivative);
@@ -334,7 +392,7 @@ MLP_INLINE int MLP_REAL(tiles_run)(const mlp_tiles *t, const size_t rows, const 
         if (c != NULL) c += c_step;
         if (factor != NULL) factor += rows * t->factor_stride;
     }
-    return !(a_is_columns ? parameters != NULL : t->watch) || MLP_REAL(found_none)(found);
+    return finite;
 }
 
 /* Every tile of up to MLP_TILE_ROWS x MLP_TILE_VECS as a function of its own, so that the counts
