@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from twins import layers_of
 
 import mlpcore
 from mlpcore import _core, losses, reference
@@ -41,14 +42,6 @@ def data(net, n=7, seed=0):
     generator = np.random.default_rng(seed)
     x = generator.standard_normal((n, net.sizes[0])).astype(net.dtype)
     return x, generator.random((n, net.sizes[-1])).astype(net.dtype)
-
-
-def layers(net):
-    """The net as the reference takes it."""
-    return [
-        reference.Layer(w.astype(np.float64), None if b is None else b.astype(np.float64), name)
-        for w, b, name in zip(net.weights, net.biases, net.activations, strict=True)
-    ]
 
 
 # ---- construction and views ---------------------------------------------------------------------
@@ -140,7 +133,7 @@ def test_forward_is_the_reference(name, dtype):
     net.parameters[:] += 0.1
     x, _ = data(net, 9)
     tolerance = 1e-5 if dtype == "float32" else 1e-13
-    expected = reference.forward(layers(net), x)
+    expected = reference.forward(layers_of(net), x)
     np.testing.assert_allclose(net(x), expected, rtol=tolerance, atol=tolerance)
 
 

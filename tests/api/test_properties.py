@@ -6,6 +6,7 @@ import tolerances
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tolerances import assert_close
+from twins import layers_of
 
 import mlpcore
 from mlpcore import reference
@@ -35,10 +36,6 @@ def nets(draw, activations=tuple(ELEMENTWISE), last=(*ELEMENTWISE, "softmax")):
         for bias in net.biases:
             bias[:] = rng.normal(size=bias.shape)
     return net
-
-
-def layers_of(net):
-    return reference.layers_from_flat(net.parameters, net.sizes, net.activations, net.has_bias)
 
 
 def batch(net, n_rows, seed):
