@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 import tolerances
-from test_training import regression_data
+from regression import regression_data
 from tolerances import assert_close, on_isa
 from twins import layers_of
 

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from rows import data
 from twins import layers_of
 
 import mlpcore
@@ -16,12 +17,6 @@ copies = pytest.mark.parametrize(
     "copied", [copy.copy, copy.deepcopy, lambda original: pickle.loads(pickle.dumps(original))]
 )
 HIDDEN = [name for name in _core.ACTIVATIONS if name != "softmax"]
-
-
-def data(net, n=6, seed=0):
-    generator = np.random.default_rng(seed)
-    x = generator.standard_normal((n, net.sizes[0])).astype(net.dtype)
-    return x, generator.random((n, net.sizes[-1])).astype(net.dtype)
 
 
 def tolerance(dtype):
