@@ -11,18 +11,6 @@ from hypothesis import strategies as st
 import mlpcore
 from mlpcore import losses
 
-# Of each loss an instance, and whether its predictions are probabilities.
-EVERY = {
-    "mse": (losses.MSE, {}),
-    "l1": (losses.L1, {}),
-    "huber": (losses.Huber, {"delta": 0.7}),
-    "log_cosh": (losses.LogCosh, {}),
-    "quantile": (losses.Quantile, {"q": 0.3}),
-    "bce": (losses.BCE, {}),
-    "bce_with_logits": (losses.BCEWithLogits, {}),
-    "cross_entropy": (losses.CrossEntropy, {}),
-    "poisson": (losses.Poisson, {}),
-}
 OF_ERRORS = ("mse", "l1", "huber", "log_cosh", "quantile")
 shapes = st.tuples(st.integers(1, 33), st.integers(2, 37))
 
@@ -41,13 +29,12 @@ def predictions(name, shape, seed, dtype):
     return [values.astype(dtype) for values in (*sets, y)]
 
 
-every_loss = st.sampled_from(tuple(EVERY))
+every_loss = st.sampled_from(tuple(losses.NAMED))
 every_dtype = st.sampled_from(DTYPES)
 
 
 def make(name, reduction="mean"):
-    cls, options = EVERY[name]
-    return cls(reduction=reduction, **options)
+    return type(losses.NAMED[name])(reduction=reduction)
 
 
 @property_test
@@ -70,7 +57,7 @@ def test_gradients_of_losses_are_what_differences_approach(name, shape, seed, re
     loss = make(name, reduction)
     step = (b - a) * 1e-4
     if name in ("l1", "quantile", "huber"):  # no error may pass a kink
-        edges = (0.0, 0.7) if name == "huber" else (0.0,)
+        edges = (losses.Huber().delta,) if name == "huber" else (0.0,)
         distance = np.min([np.abs(np.abs(a - y) - edge) for edge in edges], axis=0)
         step[distance < 3 * np.abs(step)] = 0.0
     grown = loss(a + step, y) - loss(a - step, y)

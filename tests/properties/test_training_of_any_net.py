@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Training of any net by any rule: the bits of a whole in its parts, and all of a step or nothing."""
+"""Training of any net by any rule: a whole has the bits of its parts; all of a step, or nothing."""
 
 import copy
 import pickle
