@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``python -m benchmarks.document RUN.json...``: write what was measured into the pages.
+"""``python -m benchmarks document RUN.json...``: write what was measured into the pages.
 
 A page has blocks, from a comment ``measured: NAME`` to a comment ``end``; what stands between them
 is replaced by the table of that name. Pictures go beside docs/benchmarks.md.
@@ -7,8 +7,8 @@ is replaced by the table of that name. Pictures go beside docs/benchmarks.md.
 
 from __future__ import annotations
 
+import argparse
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -127,12 +127,11 @@ class Document:
         return BLOCK.sub(lambda match: match[1] + self.block(match[2]) + match[3], text)
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(words: Sequence[str]) -> int:
     """Fill the pages of the repository from these files."""
-    if not arguments:
-        print("usage: python -m benchmarks.document RUN.json...", file=sys.stderr)
-        return 2
-    document = Document([Run.load(Path(argument)) for argument in arguments])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks document", description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="+", help="files of `speed --save`")
+    document = Document([Run.load(path) for path in parser.parse_args(words).runs])
     document.draw(ROOT / "docs")
     for page in PAGES:
         path = ROOT / page
@@ -142,7 +141,3 @@ def main(arguments: Sequence[str]) -> int:
             path.write_text(filled, encoding="utf-8")
             print(f"{page} is written")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

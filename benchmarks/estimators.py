@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``python -m benchmarks.estimators``: the estimators beside scikit-learn's, in speed and in score.
+"""``python -m benchmarks estimators``: the estimators beside scikit-learn's, in speed and in score.
 
 Speed: whole calls of `fit` on the digits, 64-64-10, batches of 32 rows, Adam, 50 epochs; one thread
 each, in turns. Score: means over seeds, each of which parts the rows anew; the same settings and
@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .__main__ import limit_threads
+from .threads import limit_threads
 
 # What has to hold: how many times as fast, in mlpcore's own precision, and by how much a mean score
 # may be lower.
@@ -123,12 +122,12 @@ def scores(task: Task, solver: str, n_seeds: int) -> tuple[list[float], list[flo
     return theirs, ours
 
 
-def main() -> int:
+def main(words: Sequence[str]) -> int:
     """Print both tables in Markdown; fails where a bar is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.estimators", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks estimators", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10, help="for the scores (default: 10)")
     parser.add_argument("--only", choices=["speed", "score"], help="one of the tables")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     limit_threads(1)
     warnings.simplefilter("ignore")  # some fits end by max_iter, as they are told
     is_met = True
@@ -158,7 +157,3 @@ def main() -> int:
                 )
                 is_met &= difference >= -LARGEST_LOSS[task.score]
     return 0 if is_met else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which optimizer is the fastest to the same validation error: `python -m benchmarks.optimizers`.
+"""``python -m benchmarks optimizers``: which one is the first to the same validation error.
 
 Each optimizer trains the same net on the same rows, from several first weights, until the error of
 the validation rows is small enough. A first fit finds out after which epoch that is; a second one,
@@ -19,7 +19,7 @@ import argparse
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -204,17 +204,14 @@ def report(task: Task, n_seeds: int) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main(words: Sequence[str]) -> int:
     """Print a table for each task."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks optimizers", description=__doc__)
     parser.add_argument("--seeds", type=int, default=5, help="first weights of each net")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     warnings.simplefilter("ignore", ConvergenceWarning)
     mlpcore.set_n_threads(1)
     with threadpool_limits(1):
         for make_task in (arm_task, digits_task):
             print(report(make_task(), arguments.seeds), end="\n\n", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    return 0

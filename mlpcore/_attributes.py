@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a subclass adds to an instance: taken along by copies and pickles, put back by them."""
+"""What instances have: what a subclass added, for copies and pickles, and arguments, as text."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ._checks import received
@@ -28,3 +28,9 @@ def restore_attributes(instance: object, state: Any) -> None:
         vars(instance).update(attributes)
     for name, value in (slots or {}).items():
         setattr(instance, name, value)
+
+
+def as_call(instance: object, arguments: Mapping[str, Any]) -> str:
+    """Write the call that makes such an instance, for its `repr`."""
+    words = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    return f"{type(instance).__name__}({words})"

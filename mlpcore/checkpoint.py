@@ -26,7 +26,7 @@ from .history import History
 from .lbfgs import LBFGS
 from .levenberg_marquardt import LevenbergMarquardt
 from .losses import NAMED, Loss
-from .optimizers import Optimizer
+from .optimizer_base import Optimizer, remade
 from .rates import RateState
 from .schedules import Schedule
 from .training_state import PartOfEpoch, TrainingState
@@ -173,7 +173,7 @@ def _trainer(
     else:
         first, second = (arrays.pop(f"optimizer.{name}", None) for name in _MOMENTS)
         arguments = described["arguments"]
-        optimizer = optimizers._remade(type(optimizer), arguments, (n_steps, first, second))
+        optimizer = remade(type(optimizer), arguments, (n_steps, first, second))
         optimizer._scheduled_rate = fields.number("scheduled_rate")
     trainer = cls(
         net,

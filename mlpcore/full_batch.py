@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 
+from ._attributes import as_call
 from ._validation import Batch
 from .loss_base import CallableLoss
-from .optimizers import Optimizer
+from .optimizer_base import Optimizer
 from .sparse_rows import SparseRows
 from .steps import value_and_gradients
 
@@ -238,8 +239,7 @@ class FullBatchOptimizer(ABC):
         return vars(self) | {"_busy": False}
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self._arguments.items())
-        return f"{type(self).__name__}({arguments})"
+        return as_call(self, self._arguments)
 
 
 AnyOptimizer: TypeAlias = Optimizer | FullBatchOptimizer

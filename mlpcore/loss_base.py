@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from . import _core
-from ._attributes import added_attributes, restore_attributes
+from ._attributes import added_attributes, as_call, restore_attributes
 from ._checks import check_choice
 from ._validation import (
     as_callable_result,
@@ -269,8 +269,7 @@ class Loss(_core.LossKernel):
         restore_attributes(self, state)
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self._arguments.items())
-        return f"{type(self).__name__}({arguments})"
+        return as_call(self, self._arguments)
 
 
 class CallableLoss:

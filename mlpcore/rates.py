@@ -15,7 +15,7 @@ from .schedules import Function, ReduceOnPlateau, Schedule
 
 if TYPE_CHECKING:
     from ._core import Array
-    from .optimizers import Optimizer
+    from .optimizer_base import Optimizer
 
 # What stands for a rate of 0, which no optimizer has.
 SMALLEST_RATE = sys.float_info.min

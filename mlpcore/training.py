@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .held_out import HeldOut
     from .losses import CallableLoss, Loss
     from .mlp import MLP, LossLike
-    from .optimizers import Optimizer
+    from .optimizer_base import Optimizer
     from .sources import Block, Source, WholeArrays
 
 

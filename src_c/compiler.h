@@ -57,7 +57,11 @@
 
 /* ---- instruction sets ----------------------------------------------------------------------- */
 
-/* MLP_TARGET_BEGIN("avx2,fma") ... MLP_TARGET_END: the functions defined between the two may use
+/* What the wider paths of x86-64 need, all of which mlp_isa_available() asks the CPU for. */
+#define MLP_AVX2_SETS   "avx2,fma"
+#define MLP_AVX512_SETS "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma"
+
+/* MLP_TARGET_BEGIN(MLP_AVX2_SETS) ... MLP_TARGET_END: the functions defined between the two may use
  * these instruction sets, whatever the command line says, so that one plain list of sources builds
  * every path. Include system headers before it: they must keep their own target. MSVC emits any
  * intrinsic without being asked. */

@@ -45,11 +45,11 @@
 
 #if defined(MLP_SIMD_AVX512)
 #include <immintrin.h>
-MLP_TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
+MLP_TARGET_BEGIN(MLP_AVX512_SETS)
 #define MLP_ISA avx512
 #elif defined(MLP_SIMD_AVX2)
 #include <immintrin.h>
-MLP_TARGET_BEGIN("avx2,fma")
+MLP_TARGET_BEGIN(MLP_AVX2_SETS)
 #define MLP_ISA avx2
 #elif defined(MLP_SIMD_NEON)
 #include <arm_neon.h>

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..optimizers import Optimizer
+from ..optimizer_base import Optimizer
 
 if TYPE_CHECKING:
     from ..callbacks import EpochState

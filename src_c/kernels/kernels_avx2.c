@@ -13,7 +13,7 @@
 #include "../kernels.h"
 #include "../random.h"
 
-MLP_TARGET_BEGIN("avx2,fma")
+MLP_TARGET_BEGIN(MLP_AVX2_SETS)
 #define MLP_ISA avx2
 #define MLP_SIMD_AVX2
 #define MLP_TILE_ROWS             6 /* 6 x 2 accumulators + 2 of B + 1 of A: 15 of 16 registers */

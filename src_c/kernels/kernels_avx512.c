@@ -13,7 +13,7 @@
 #include "../kernels.h"
 #include "../random.h"
 
-MLP_TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
+MLP_TARGET_BEGIN(MLP_AVX512_SETS)
 #define MLP_ISA avx512
 #define MLP_SIMD_AVX512
 #define MLP_TILE_ROWS             14 /* 14 x 2 accumulators + 2 of B + 1 of A: 31 of 32 registers */

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from tolerances import FORWARD, GRADIENT, LOSS, assert_close
+from twins import layers_of, options_of
 
 import mlpcore
 from mlpcore import _core, losses, reference
@@ -58,20 +59,8 @@ def make_data(net, loss=None, n_samples=7):
 
 
 def reference_chain(net, x, y, loss):
-    layers = [
-        (weight, bias, activation)
-        for weight, bias, activation in zip(net.weights, net.biases, net.activations, strict=True)
-    ]
-    parameters = {
-        "huber": {"delta": loss.parameter},
-        "quantile": {"q": loss.parameter},
-        "bce": {"dtype": net.dtype},
-        "cross_entropy": {
-            "dtype": net.dtype,
-            "from_logits": net.activations[-1] not in ("softmax", "sigmoid"),
-        },
-    }.get(loss.name, {})
-    return reference.chain(layers, x, y, loss.name, loss.reduction, **parameters)
+    options = options_of(losses.as_loss(net, loss)) | {"dtype": net.dtype}
+    return reference.chain(layers_of(net), x, y, loss.name, **options)
 
 
 def expected_keys(depth):

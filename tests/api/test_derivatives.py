@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 from tolerances import GRADIENT, LOSS, assert_close
+from twins import layers_of
 
 import mlpcore
 from mlpcore import losses, reference
@@ -23,10 +24,6 @@ def make_data(dtype="float64", n_samples=9):
     y = rng.uniform(0.1, 0.9, size=(n_samples, 2))
     x = rng.normal(size=(n_samples, 3))
     return x.astype(dtype), (y / y.sum(axis=1, keepdims=True)).astype(dtype)
-
-
-def reference_layers(net):
-    return list(zip(net.weights, net.biases, net.activations, strict=True))
 
 
 def squared(y_hat, y):
@@ -57,9 +54,7 @@ def test_value_and_grad_equals_the_reference(
     loss = make_loss(reduction=reduction)
     weight = np.arange(9.0, dtype=dtype) if with_weight else None
     value, gradients = net.value_and_grad(x, y, loss, weight)
-    want_value, want = reference.value_and_grad(
-        reference_layers(net), x, y, loss.name, reduction, weight
-    )
+    want_value, want = reference.value_and_grad(layers_of(net), x, y, loss.name, reduction, weight)
     assert isinstance(value, float)
     assert_close(value, want_value, LOSS[dtype])
     assert_close(gradients.flat, want.flat, GRADIENT[dtype])
@@ -163,7 +158,7 @@ def test_vjp_is_the_gradient_of_the_weighted_output(output):
 def test_vjp_equals_the_reference(dtype):
     net = make_net("softmax", dtype)
     x, cotangent = make_data(dtype)
-    want = reference.backward(reference.trace(reference_layers(net), x), cotangent)
+    want = reference.backward(reference.trace(layers_of(net), x), cotangent)
     gradients = net.vjp(x, cotangent)
     assert_close(gradients.flat, want.flat, GRADIENT[dtype])
     assert_close(gradients.inputs, want.inputs, GRADIENT[dtype])

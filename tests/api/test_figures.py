@@ -6,7 +6,7 @@ import types
 
 import numpy as np
 import pytest
-from test_training import make_net, regression_data
+from regression import make_net, regression_data
 
 import mlpcore
 from mlpcore import _core, held_out, losses, metrics

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from test_training import make_net, regression_data, script_losses
+from regression import make_net, regression_data, script_losses
 from tolerances import FULL_BATCH_WEIGHTS, assert_close
 
 import mlpcore

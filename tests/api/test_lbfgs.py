@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from test_training import make_net, regression_data
+from regression import make_net, regression_data
 from tolerances import CONVEX_MINIMUM, assert_close
 
 import mlpcore

@@ -5,7 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from test_training import make_net, regression_data
+from regression import make_net, regression_data
 from tolerances import GAUSS_NEWTON, TRAINED, assert_close
 
 import mlpcore

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from twins import options_of
 
 import mlpcore
 from mlpcore import _core, losses, reference
@@ -45,16 +46,6 @@ def data(loss, dtype="float64", n=N):
     if loss.name not in ("bce", "cross_entropy"):
         y_hat = 4 * y_hat - 2
     return y_hat, generator.random((n, K)).astype(dtype)
-
-
-def options(loss):
-    """The keyword arguments of the reference for this instance."""
-    names = ("delta", "q", "from_logits")
-    given = {"reduction": loss.reduction}
-    for name, value in loss.__reduce__()[1][1].items():
-        if name in names:
-            given[name] = value
-    return given
 
 
 def tolerance(dtype):
@@ -181,11 +172,11 @@ def test_value_and_gradient_are_the_references(loss, weight, dtype):
     arguments = (loss.name, y_hat, y, weight)
     value = loss(y_hat, y, weight)
     assert type(value) is float
-    expected = reference.loss_value(*arguments, **options(loss))
+    expected = reference.loss_value(*arguments, **options_of(loss))
     np.testing.assert_allclose(value, expected, **tolerance(dtype))
     gradient = loss.gradient(y_hat, y, weight)
     assert gradient.dtype == dtype
-    expected = reference.loss_gradient(*arguments, **options(loss))
+    expected = reference.loss_gradient(*arguments, **options_of(loss))
     np.testing.assert_allclose(gradient, expected, **tolerance(dtype))
 
 

@@ -4,8 +4,9 @@
 import numpy as np
 import pytest
 import tolerances
-from test_training import regression_data
+from regression import regression_data
 from tolerances import assert_close, on_isa
+from twins import layers_of
 
 import mlpcore
 from mlpcore import _core, losses, reference
@@ -19,10 +20,6 @@ def by_hand(y_hat, y):
 
 def make_net(activation="tanh", dtype="float32", sizes=(3, 70, 9, 2), **options):
     return mlpcore.MLP(list(sizes), activations=activation, dtype=dtype, seed=0, **options)
-
-
-def layers_of(net):
-    return reference.layers_from_flat(net.parameters, net.sizes, net.activations)
 
 
 def masks_of(net, rates, step, n_samples, seed=0):

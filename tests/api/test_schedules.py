@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from test_training import make_net, regression_data
+from regression import make_net, regression_data
 
 import mlpcore
 from mlpcore import losses, schedules

@@ -8,7 +8,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from test_training import make_net, regression_data
+from regression import make_net, regression_data
 
 import mlpcore
 from mlpcore import _core, losses, sources

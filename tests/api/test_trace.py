@@ -6,6 +6,8 @@ import pickle
 
 import numpy as np
 import pytest
+from rows import data
+from twins import layers_of
 
 import mlpcore
 from mlpcore import _core, losses, reference
@@ -15,19 +17,6 @@ copies = pytest.mark.parametrize(
     "copied", [copy.copy, copy.deepcopy, lambda original: pickle.loads(pickle.dumps(original))]
 )
 HIDDEN = [name for name in _core.ACTIVATIONS if name != "softmax"]
-
-
-def data(net, n=6, seed=0):
-    generator = np.random.default_rng(seed)
-    x = generator.standard_normal((n, net.sizes[0])).astype(net.dtype)
-    return x, generator.random((n, net.sizes[-1])).astype(net.dtype)
-
-
-def layers(net):
-    return [
-        (w.astype(np.float64), None if b is None else b.astype(np.float64), name)
-        for w, b, name in zip(net.weights, net.biases, net.activations, strict=True)
-    ]
 
 
 def tolerance(dtype):
@@ -43,7 +32,7 @@ def test_every_intermediate_is_the_references(hidden, output, dtype):
     net = mlpcore.MLP([3, 7, 5, 4], [hidden, hidden, output], dtype, seed=1)
     x, _ = data(net)
     trace = net.trace(x)
-    steps = reference.trace(layers(net), x)
+    steps = reference.trace(layers_of(net), x)
     assert len(trace.layers) == len(steps) == 3
     for layer, step in zip(trace.layers, steps, strict=True):
         for name in ("input", "pre_activation", "output", "activation_derivative"):
@@ -164,7 +153,7 @@ def test_gradients_are_the_references(loss, bias, dtype):
     value, gradients = net.value_and_grad(x, y, loss, weight)
     options = {"from_logits": False} if loss == "cross_entropy" else {}
     expected_value, expected = reference.value_and_grad(
-        layers(net), x, y, loss, sample_weight=weight, **options
+        layers_of(net), x, y, loss, sample_weight=weight, **options
     )
     assert value == pytest.approx(expected_value, rel=1e-5 if dtype == "float32" else 1e-12)
     np.testing.assert_allclose(gradients.inputs, expected.inputs, **tolerance(dtype))

@@ -50,7 +50,7 @@ static void test_assert(void) {
 
 #if MLP_ARCH_X86_64
 /* Helpers from outside must inline into a target region, and intrinsics must work in it. */
-MLP_TARGET_BEGIN("avx2,fma")
+MLP_TARGET_BEGIN(MLP_AVX2_SETS)
 static float fused_avx2(float a, float b, float c) {
     MLP_ALIGNED(32) float lanes[8];
     _mm256_store_ps(lanes,
@@ -59,7 +59,7 @@ static float fused_avx2(float a, float b, float c) {
 }
 MLP_TARGET_END
 
-MLP_TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl")
+MLP_TARGET_BEGIN(MLP_AVX512_SETS)
 static float fused_avx512(float a, float b, float c) {
     MLP_ALIGNED(64) float lanes[16];
     _mm512_store_ps(lanes,

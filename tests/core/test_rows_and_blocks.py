@@ -5,13 +5,10 @@ import numpy as np
 import pytest
 import tolerances
 from tolerances import assert_close
+from twins import layers_of
 
 import mlpcore
 from mlpcore import _core, reference
-
-
-def layers_of(net):
-    return reference.layers_from_flat(net.parameters, net.sizes, net.activations)
 
 
 def make(dtype, last, n_rows):

@@ -31,11 +31,6 @@ def rows(net, n_samples=7, seed=1):
     return rng.normal(size=(n_samples, net.sizes[0])).astype(net.dtype)
 
 
-def layers(net):
-    """The net as the reference takes it."""
-    return list(zip(net.weights, net.biases, net.activations, strict=True))
-
-
 def at_its_kinks(activation, dtype):
     """A net of two layers all of whose pre-activations are 0."""
     net = mlpcore.MLP([2, 3, 2], [activation, activation], dtype=dtype, init="zeros")

@@ -3,8 +3,9 @@
 
 import numpy as np
 import pytest
-from nets import ACTIVATIONS, HIDDEN, at_its_kinks, layers, make_net, rows, saturated
+from nets import ACTIVATIONS, HIDDEN, at_its_kinks, make_net, rows, saturated
 from tolerances import SECOND_ORDER, assert_close, on_isa
+from twins import layers_of, options_of
 
 import mlpcore
 from mlpcore import _core, losses, reference
@@ -37,11 +38,16 @@ def vector_of(net, seed=3):
 
 def reference_hvp(net, x, y, loss, vector, sample_weight=None):
     """What the reference says of a loss given as an instance."""
-    name, parameters = loss.name, {"dtype": net.dtype}
-    if name in ("huber", "quantile"):
-        parameters["delta" if name == "huber" else "q"] = loss.parameter
+    options = options_of(loss)
     return reference.hvp(
-        layers(net), x, y, name, vector, loss.reduction, sample_weight, **parameters
+        layers_of(net),
+        x,
+        y,
+        loss.name,
+        vector,
+        sample_weight=sample_weight,
+        dtype=net.dtype,
+        **options,
     )
 
 
@@ -51,7 +57,7 @@ def test_every_activation_equals_the_reference(activation, depth, dtype, isa):
     net = make_net(activation, depth, dtype, bias=depth != 4)
     x, vector = rows(net), vector_of(net)
     y = targets(net, len(x))
-    want = reference.hvp(layers(net), x, y, "mse", vector)
+    want = reference.hvp(layers_of(net), x, y, "mse", vector)
     assert_close(net.hvp(x, y, "mse", vector), want, on_isa(SECOND_ORDER, dtype))
 
 
@@ -75,10 +81,10 @@ def test_widths_of_which_the_smaller_takes_more_room(widths, dtype):
     net = mlpcore.MLP([3, *widths, 2], ["silu", "tanh", "identity"], dtype=dtype, seed=0)
     x, vector = rows(net, 40), vector_of(net)
     y = targets(net, 40)
-    want = reference.hvp(layers(net), x, y, "mse", vector)
+    want = reference.hvp(layers_of(net), x, y, "mse", vector)
     assert_close(net.hvp(x, y, "mse", vector), want, on_isa(SECOND_ORDER, dtype))
     direction = rows(net, 40, seed=7)
-    _, dy_hat = reference.jvp(layers(net), x, direction, vector)
+    _, dy_hat = reference.jvp(layers_of(net), x, direction, vector)
     assert_close(net.jvp(x, direction, vector)[1], dy_hat, on_isa(SECOND_ORDER, dtype))
 
 
@@ -97,7 +103,7 @@ def test_more_rows_than_a_block(n_samples, dtype):
     net = mlpcore.MLP([3, 20, 256, 2], ["silu", "tanh", "identity"], dtype=dtype, seed=0)
     x, vector = rows(net, n_samples), vector_of(net)
     y = targets(net, n_samples)
-    want = reference.hvp(layers(net), x, y, "log_cosh", vector)
+    want = reference.hvp(layers_of(net), x, y, "log_cosh", vector)
     assert_close(net.hvp(x, y, "log_cosh", vector), want, on_isa(SECOND_ORDER, dtype))
 
 
@@ -132,7 +138,7 @@ def test_the_hessian_is_symmetric(dtype):
 def test_at_a_kink_the_documented_side_counts(activation, dtype):
     net, x = at_its_kinks(activation, dtype)
     vector, y = vector_of(net), np.array([[0.5, 2.0]], dtype)
-    want = reference.hvp(layers(net), x, y, "mse", vector)
+    want = reference.hvp(layers_of(net), x, y, "mse", vector)
     assert_close(net.hvp(x, y, "mse", vector), want, on_isa(SECOND_ORDER, dtype))
 
 
@@ -142,7 +148,7 @@ def test_saturated_units(activation, dtype):
     vector = vector_of(net)
     for i in range(len(x)):
         y = targets(net, 1)
-        want = reference.hvp(layers(net), x[i : i + 1], y, "mse", vector)
+        want = reference.hvp(layers_of(net), x[i : i + 1], y, "mse", vector)
         assert_close(net.hvp(x[i : i + 1], y, "mse", vector), want, on_isa(SECOND_ORDER, dtype))
 
 

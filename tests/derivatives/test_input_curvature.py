@@ -3,15 +3,16 @@
 
 import numpy as np
 import pytest
-from nets import ACTIVATIONS, HIDDEN, at_its_kinks, layers, make_net, rows, saturated
+from nets import ACTIVATIONS, HIDDEN, at_its_kinks, make_net, rows, saturated
 from tolerances import CURVATURE, SECOND_ORDER, assert_close, on_isa
+from twins import layers_of
 
 import mlpcore
 from mlpcore import _core, reference
 
 
 def assert_both_close(net, x, accepted):
-    want = reference.input_hessian(layers(net), x)
+    want = reference.input_hessian(layers_of(net), x)
     got = net.input_hessian(x)
     assert_close(got, want, accepted)
     assert np.array_equal(got, got.swapaxes(-1, -2))

@@ -3,8 +3,9 @@
 
 import numpy as np
 import pytest
-from nets import ACTIVATIONS, at_its_kinks, layers, make_net, rows, saturated
+from nets import ACTIVATIONS, at_its_kinks, make_net, rows, saturated
 from tolerances import GRADIENT, SATURATED, assert_close, on_isa
+from twins import layers_of
 
 import mlpcore
 from mlpcore import _core, reference
@@ -29,13 +30,15 @@ def tangents(net, x):
 def test_equal_the_reference(activation, depth, dtype, isa):
     net = make_net(activation, depth, dtype, bias=depth != 4)
     x = rows(net)
-    want = reference.jacobian(layers(net), x)
+    want = reference.jacobian(layers_of(net), x)
     assert_close(net.jacobian(x), want, on_isa(GRADIENT, dtype))
     tangent, direction = tangents(net, x)
     for one, other in ((tangent, None), (None, direction), (tangent, direction)):
         y_hat, dy_hat = net.jvp(x, one, other)
         assert np.array_equal(y_hat, net(x))
-        assert_close(dy_hat, reference.jvp(layers(net), x, one, other)[1], on_isa(GRADIENT, dtype))
+        assert_close(
+            dy_hat, reference.jvp(layers_of(net), x, one, other)[1], on_isa(GRADIENT, dtype)
+        )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +62,7 @@ def test_shapes_and_modes(sizes, hidden, output, dtype):
     got = net.jacobian(x)
     assert got.dtype == dtype
     assert got.shape == (3, sizes[-1], sizes[0])
-    assert_close(got, reference.jacobian(layers(net), x), on_isa(GRADIENT, dtype))
+    assert_close(got, reference.jacobian(layers_of(net), x), on_isa(GRADIENT, dtype))
 
 
 def test_against_central_differences():
@@ -106,7 +109,7 @@ def test_jvp_without_a_direction_is_zero():
 @pytest.mark.parametrize("activation", [name for name in ACTIVATIONS if name != "softmax"])
 def test_at_a_kink_the_documented_side_counts(activation, dtype):
     net, x = at_its_kinks(activation, dtype)
-    assert_close(net.jacobian(x), reference.jacobian(layers(net), x), GRADIENT[dtype])
+    assert_close(net.jacobian(x), reference.jacobian(layers_of(net), x), GRADIENT[dtype])
     if activation in ("relu", "leaky_relu", "elu"):
         slope = {"relu": 0.0, "leaky_relu": 0.01, "elu": 1.0}[activation]
         want = slope**2 * net.weights[1] @ net.weights[0]
@@ -117,8 +120,8 @@ def test_at_a_kink_the_documented_side_counts(activation, dtype):
 def test_saturated_derivatives_keep_their_relative_accuracy(activation, dtype):
     net, x = saturated(activation, dtype)
     direction = np.full_like(x, 2.0)
-    got, want = net.jacobian(x), reference.jacobian(layers(net), x)
-    got_jvp, want_jvp = net.jvp(x, direction)[1], reference.jvp(layers(net), x, direction)[1]
+    got, want = net.jacobian(x), reference.jacobian(layers_of(net), x)
+    got_jvp, want_jvp = net.jvp(x, direction)[1], reference.jvp(layers_of(net), x, direction)[1]
     if activation == "softmax":  # mixes its columns: each sample as a whole
         for i in range(len(x)):
             assert_close(got[i], want[i], SATURATED[dtype])

@@ -3,8 +3,9 @@
 
 import numpy as np
 import pytest
-from nets import ACTIVATIONS, layers, make_net, rows
+from nets import ACTIVATIONS, make_net, rows
 from tolerances import GRADIENT, LOSS, assert_close, on_isa
+from twins import layers_of
 
 import mlpcore
 from mlpcore import _core, losses, reference
@@ -24,7 +25,7 @@ def test_every_activation(activation, depth, dtype, isa):
     got = net.per_sample_gradients(x, y, "mse")
     assert got.dtype == dtype
     assert_close(
-        got, reference.per_sample_gradients(layers(net), x, y, "mse"), on_isa(GRADIENT, dtype)
+        got, reference.per_sample_gradients(layers_of(net), x, y, "mse"), on_isa(GRADIENT, dtype)
     )
     for i in range(len(x)):
         alone = net.value_and_grad(x[i], y[i], "mse")[1].flat
@@ -151,7 +152,7 @@ def test_what_does_not_fit_is_refused():
 def test_rows_of_the_jacobian_in_the_parameters(activation, depth, dtype, isa):
     net = make_net(activation, depth, dtype, bias=depth != 5)
     x = rows(net, 40)
-    want = reference.parameter_jacobian(layers(net), x)
+    want = reference.parameter_jacobian(layers_of(net), x)
     got = np.empty((len(x), net.n_parameters), dtype)
     for k, unit in enumerate(np.eye(net.sizes[-1], dtype=dtype)):
         net._per_sample_rows(x, np.tile(unit, (len(x), 1)), None, got, None)

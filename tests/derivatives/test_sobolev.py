@@ -3,8 +3,9 @@
 
 import numpy as np
 import pytest
-from nets import ACTIVATIONS, HIDDEN, at_its_kinks, layers, make_net, rows, saturated
+from nets import ACTIVATIONS, HIDDEN, at_its_kinks, make_net, rows, saturated
 from tolerances import LOSS, SECOND_ORDER, assert_close, on_isa
+from twins import layers_of, options_of
 
 import mlpcore
 from mlpcore import _core, losses, reference
@@ -34,12 +35,10 @@ def targets(net, n_samples, seed=2):
 def check(net, x, y, dy_dx, loss="mse", weight=None, factor=1.0):
     """Value and all gradients are the reference's."""
     known = losses.as_loss(net, loss)
-    parameters = {"dtype": net.dtype}
-    if known.name in ("huber", "quantile"):
-        parameters["delta" if known.name == "huber" else "q"] = known.parameter
+    options = options_of(known) | {"dtype": net.dtype, "sample_weight": weight}
     value, gradients = net.value_and_grad(x, y, loss, weight, dy_dx=dy_dx, dy_dx_weight=factor)
     want_value, want = reference.sobolev_value_and_grad(
-        layers(net), x, y, known.name, dy_dx, factor, known.reduction, weight, **parameters
+        layers_of(net), x, y, known.name, dy_dx, factor, **options
     )
     assert value == pytest.approx(want_value, rel=10 * LOSS[net.dtype.name])
     assert gradients.flat.dtype == net.dtype

@@ -28,11 +28,11 @@
 #include "cpu.h"
 
 #if defined(MLP_SIMD_AVX512)
-MLP_TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
+MLP_TARGET_BEGIN(MLP_AVX512_SETS)
 #define MLP_ISA      avx512
 #define MLP_ISA_ENUM MLP_ISA_AVX512
 #elif defined(MLP_SIMD_AVX2)
-MLP_TARGET_BEGIN("avx2,fma")
+MLP_TARGET_BEGIN(MLP_AVX2_SETS)
 #define MLP_ISA      avx2
 #define MLP_ISA_ENUM MLP_ISA_AVX2
 #elif defined(MLP_SIMD_NEON)

@@ -29,7 +29,7 @@ pytestmark = needs_posix
 # 256 terms are made at a time and 64 rows of a softmax go together: sizes on both sides of each.
 WIDTHS = [1, 2, 3, 10, 16, 17, 33, 100, 256, 257, 600]
 ROWS = [0, 1, 2, 5, 33]
-PARAMETERS = {"huber": 0.7, "quantile": 0.3}
+PARAMETERS = {"huber": {"delta": 0.7}, "quantile": {"q": 0.3}}
 CROSS_ENTROPIES = ("cross_entropy", "cross_entropy_with_logits")
 
 each_isa = pytest.mark.parametrize("isa", CANDIDATES)
@@ -65,10 +65,7 @@ def reference_of(kind, dtype):
     parameters = {"dtype": dtype}
     if kind in CROSS_ENTROPIES:
         parameters["from_logits"] = kind != "cross_entropy"
-    key = {"huber": "delta", "quantile": "q"}.get(kind)
-    if key is not None:
-        parameters[key] = PARAMETERS[kind]
-    return name, parameters
+    return name, parameters | PARAMETERS.get(kind, {})
 
 
 def one_hot_rows(y_hat, y):
@@ -108,7 +105,8 @@ def assert_close(got, want, magnitude, dtype, units=16):
 
 
 def parameter_of(kind):
-    return PARAMETERS.get(kind, 1.0)
+    (value,) = PARAMETERS.get(kind, {"none": 1.0}).values()
+    return value
 
 
 def targets_of(kind):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tolerances
 from tolerances import assert_close, on_isa
+from twins import layers_of
 
 import mlpcore
 from mlpcore import _core, reference
@@ -30,10 +31,6 @@ CLASSES = {
 ROWS = [1, 2, 3, 5, 6, 7, 13, 14, 15, 27, 28, 29, 57]
 COLUMNS = [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65]
 DEPTHS = [1, 2, 511, 512, 513, 1024, 1025]
-
-
-def layers_of(net):
-    return reference.layers_from_flat(net.parameters, net.sizes, net.activations)
 
 
 def check_net(net, x, y, loss, n_threads, **parameters):

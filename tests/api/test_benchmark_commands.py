@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The one way into the benchmarks, and what a first prediction takes; no duration is asserted."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *words], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+def test_every_command_says_what_it_does():
+    listed = run("--help").stdout
+    for name in ("speed", "estimators", "optimizers", "first_prediction", "document"):
+        assert f"\n{name}  " in listed
+    told = run("first_prediction", "--help")
+    assert told.returncode == 0
+    assert told.stdout.startswith("usage: python -m benchmarks first_prediction")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nothing"], "COMMAND: expected one of speed, estimators"),
+        (["document"], "the following arguments are required: runs"),
+        (["--threads", "0"], "--threads: expected at least 1, got 0"),  # of speed
+        (["--peers", "numpi"], "--peers: expected some of"),
+        (["first_prediction", "no.whl"], "wheel: expected a file, got no.whl"),
+    ],
+)
+def test_what_is_not_understood_is_refused(words, message):
+    refused = run(*words)
+    assert refused.returncode == 2
+    assert message in refused.stderr
+
+
+@pytest.fixture
+def first_prediction(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks import first_prediction
+
+    return first_prediction
+
+
+def write_wheel(folder, code):
+    """A package `one` of one module, with nothing that it needs."""
+    path = folder / "one-1.0-py3-none-any.whl"
+    info = "one-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("one.py", code)
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: one\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
+        archive.writestr(f"{info}/RECORD", f"one.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n")
+    return path
+
+
+def test_what_is_installed_is_what_runs(first_prediction, monkeypatch, tmp_path):
+    """Not a module of the folder that the command was called in, nor one of PYTHONPATH."""
+    (tmp_path / "one.py").write_text("raise ImportError('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.fspath(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    wheel = write_wheel(tmp_path, "value = 1\n" + "#" * 100_000)
+    job = first_prediction.Job("import one; assert one.value == 1", "one", os.fspath(wheel))
+    taken = first_prediction.measure(job, first_prediction.Environment(tmp_path / "new"))
+    assert taken.versions == ("one 1.0",)
+    assert taken.downloaded == wheel.stat().st_size
+    assert 100_000 < taken.grown < 110_000  # with the compiled module, of some 100 bytes
+    assert min(taken.install, taken.predict) > 0
+
+
+def test_shares_of_what_each_build_takes(first_prediction):
+    taken = first_prediction.Taken
+    rows = {
+        "mlpcore": taken(2.0, 0.5, 10**7, 5 * 10**7, ("mlpcore 0.1", "numpy 2")),
+        "PyTorch, CPU build": taken(18.0, 2.0, 10**8, 10**9, ("torch 2+cpu",)),
+        "PyTorch": taken(45.0, 5.0, 10**9, 5 * 10**9, ("torch 2", "triton 3")),
+    }
+    lines = list(first_prediction.report(rows))
+    assert "| mlpcore | 2 | 10.0 MB | 2.0 s | 0.50 s | 2.5 s | 50.0 MB |" in lines
+    assert "mlpcore: 12.5% of the time, 5.00% of the disk of PyTorch, CPU build." in lines
+    assert "mlpcore: 5.0% of the time, 1.00% of the disk of PyTorch." in lines
+    assert "PyTorch: torch 2, triton 3." in lines
