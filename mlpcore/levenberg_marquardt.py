@@ -9,11 +9,12 @@ import numpy as np
 
 from . import _core
 from ._checks import check_in_range, check_positive_int, received
-from .full_batch import AfterIteration, FullBatchOptimizer, FullBatchProblem, fixed
+from .full_batch import AfterIteration, FullBatchOptimizer, fixed
 from .loss_base import Loss
 
 if TYPE_CHECKING:
     from ._core import Array
+    from .full_batch_problem import FullBatchProblem
     from .losses import CallableLoss
 
 # Matrices (P, P) of float64 in memory at the same time: the normal equations, their factor, and
@@ -26,9 +27,9 @@ class LevenbergMarquardt(FullBatchOptimizer):
 
     For `fit` alone, which gives it all rows at once, and for the loss ``mse`` alone: an epoch is
     one step that lowers the loss, and `batch_size`, `schedule` and `dropout` are not for it. With
-    the Jacobian J of the outputs in the parameters p, it minimises
-    loss + weight_decay / 2 * sum(p^2), whose gradient is g and whose Hessian is close to H, 2 J^T J
-    times the loss's factor plus weight_decay [1]_:
+    the Jacobian J of the outputs in the parameters p, of them the weights w, it minimises
+    loss + weight_decay / 2 * sum(p^2) + l2 / 2 * sum(w^2), whose gradient is g and whose Hessian is
+    close to H, 2 J^T J times the loss's factor plus weight_decay, and for weights plus l2 [1]_:
 
     step
         s from (H + mu I) s = -g, with mu = damping * max(diag H) before the first.
@@ -58,6 +59,8 @@ class LevenbergMarquardt(FullBatchOptimizer):
         Bytes that its matrices may take, see below.
     weight_decay : float, default=0.0
         L2 penalty of all parameters; 0 or above. It is not part of the loss that is reported.
+    l2 : float, default=0.0
+        The same of the weights alone, which spares the biases.
 
     Attributes
     ----------
@@ -114,12 +117,15 @@ class LevenbergMarquardt(FullBatchOptimizer):
         tolerance: float = 1e-8,
         max_memory: int = 2**28,
         weight_decay: float = 0.0,
+        *,
+        l2: float = 0.0,
     ) -> None:
         super().__init__(
             damping=check_in_range(damping, "damping", 0.0),
             tolerance=check_in_range(tolerance, "tolerance", 0.0),
             max_memory=check_positive_int(max_memory, "max_memory"),
             weight_decay=check_in_range(weight_decay, "weight_decay", 0.0),
+            l2=check_in_range(l2, "l2", 0.0),
         )
 
     def reset(self) -> None:
@@ -231,7 +237,7 @@ class LevenbergMarquardt(FullBatchOptimizer):
 class NormalEquations(NamedTuple):
     """What a step of Gauss and Newton is made of, of loss and penalty together."""
 
-    hessian: Array  # (P, P), 2 J^T J times the loss's factor, plus weight_decay
+    hessian: Array  # (P, P), 2 J^T J times the loss's factor, plus the penalty's
     gradient: Array  # (P,)
 
 
@@ -265,8 +271,7 @@ def normal_equations(problem: FullBatchProblem, n_rows: int) -> NormalEquations:
     factor = 2.0 * loss_factor(problem.loss, n_outputs, len(x), weight)
     hessian *= factor
     gradient *= factor
-    hessian.flat[:: n_parameters + 1] += problem.weight_decay
-    gradient += problem.weight_decay * net.parameters
+    problem.add_penalty_here(gradient, hessian)
     return NormalEquations(hessian, gradient)
 
 

@@ -10,22 +10,26 @@ from tolerances import GAUSS_NEWTON, TRAINED, assert_close
 
 import mlpcore
 from mlpcore import levenberg_marquardt, reference
+from mlpcore.topology import layer_views
 
 
-def residuals_of(net, x, y, reduction, sample_weight, weight_decay):
+def residuals_of(net, x, y, reduction, sample_weight, weight_decay, l2=0.0):
     """The residuals of loss and penalty, whose squares have the sum that is minimised."""
     weight = np.ones(len(x)) if sample_weight is None else sample_weight
     total = {"mean": weight.sum() * y.shape[1], "batch_mean": weight.sum(), "sum": 1.0}[reduction]
     scale = np.sqrt(weight / total)[:, np.newaxis]
+    decay = np.full(net.n_parameters, weight_decay)
+    for of_weight in layer_views(decay, net.sizes, net.has_bias)[0]:
+        of_weight += l2
 
     def function(parameters):
         layers = reference.layers_from_flat(parameters, net.sizes, net.activations, net.has_bias)
         jacobian = scale[..., np.newaxis] * reference.parameter_jacobian(layers, x)
         residuals = scale * (reference.forward(layers, x) - y)
-        root = np.sqrt(0.5 * weight_decay)
+        root = np.sqrt(0.5 * decay)
         return (
             np.concatenate([residuals.reshape(-1), root * parameters]),
-            np.concatenate([jacobian.reshape(-1, len(parameters)), root * np.eye(len(parameters))]),
+            np.concatenate([jacobian.reshape(-1, len(parameters)), np.diag(root)]),
         )
 
     return function
@@ -33,19 +37,22 @@ def residuals_of(net, x, y, reduction, sample_weight, weight_decay):
 
 @pytest.mark.parametrize("reduction", ["mean", "batch_mean", "sum"])
 @pytest.mark.parametrize(
-    ("damping", "weight_decay", "activations"),
+    ("damping", "weight_decay", "l2", "activations"),
     [
-        (1e-3, 0.0, ["tanh", "identity"]),
-        (1e-6, 0.1, ["softplus", "tanh"]),
-        (1.0, 0.0, ["sigmoid", "softmax"]),
+        (1e-3, 0.0, 0.0, ["tanh", "identity"]),
+        (1e-6, 0.1, 0.0, ["softplus", "tanh"]),
+        (1e-3, 0.02, 0.1, ["tanh", "tanh"]),
+        (1.0, 0.0, 0.0, ["sigmoid", "softmax"]),
     ],
 )
-def test_its_steps_are_those_of_the_reference(reduction, damping, weight_decay, activations, dtype):
+def test_its_steps_are_those_of_the_reference(
+    reduction, damping, weight_decay, l2, activations, dtype
+):
     x, y = regression_data(n_samples=30, dtype=dtype)
     weight = np.random.default_rng(0).uniform(0, 3, 30)
     net = mlpcore.MLP([3, 4, 2], activations, dtype=dtype, seed=0)
-    lm = mlpcore.LevenbergMarquardt(damping, weight_decay=weight_decay)
-    function = residuals_of(net, x, y, reduction, weight, weight_decay)
+    lm = mlpcore.LevenbergMarquardt(damping, weight_decay=weight_decay, l2=l2)
+    function = residuals_of(net, x, y, reduction, weight, weight_decay, l2)
     want, state = net.parameters.astype(np.float64), {}
     loss = mlpcore.losses.MSE(reduction)
     trainer = mlpcore.Trainer(net, loss, lm)
@@ -287,6 +294,7 @@ def test_damped_solutions(n):
         ({"max_memory": 0}, ValueError, "max_memory"),
         ({"max_memory": 1e9}, TypeError, "max_memory"),
         ({"weight_decay": "0"}, TypeError, "weight_decay"),
+        ({"l2": -1.0}, ValueError, "l2"),
     ],
 )
 def test_arguments_out_of_range_are_refused(options, error, name):
@@ -296,7 +304,7 @@ def test_arguments_out_of_range_are_refused(options, error, name):
 
 def test_its_arguments_are_read_only():
     lm = mlpcore.LevenbergMarquardt()
-    for name in ("damping", "tolerance", "max_memory", "weight_decay"):
+    for name in ("damping", "tolerance", "max_memory", "weight_decay", "l2"):
         with pytest.raises(AttributeError):
             setattr(lm, name, 1)
     assert (lm.damping, lm.tolerance, lm.max_memory, lm.weight_decay) == (1e-3, 1e-8, 2**28, 0.0)
