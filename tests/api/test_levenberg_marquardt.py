@@ -10,6 +10,8 @@ from tolerances import GAUSS_NEWTON, TRAINED, assert_close
 
 import mlpcore
 from mlpcore import levenberg_marquardt, reference
+from mlpcore._validation import Batch
+from mlpcore.full_batch_problem import FullBatchProblem
 from mlpcore.topology import layer_views
 
 
@@ -272,7 +274,55 @@ def test_a_jacobian_whose_square_is_not_finite_is_an_error():
         net.fit([[1e200]], [[0.0]], "mse", mlpcore.LevenbergMarquardt(), epochs=1)
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, 60])
+@pytest.mark.parametrize("n_rows", [30, 7])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_bend_of_the_outputs_is_their_second_derivative(weighted, n_rows):
+    x, y = regression_data(n_samples=30, dtype=np.float64)
+    weight = np.random.default_rng(0).uniform(0, 3, 30) if weighted else None
+    net = make_net("float64")
+    problem = FullBatchProblem(
+        net,
+        mlpcore.losses.MSE(),
+        Batch(np.ascontiguousarray(x), np.ascontiguousarray(y), weight),
+        mlpcore.LevenbergMarquardt(weight_decay=0.1),
+        1,
+    )
+    parameters, step = net.parameters.copy(), np.linspace(-0.01, 0.02, net.n_parameters)
+    got = levenberg_marquardt.bend_gradient(problem, parameters, step, n_rows)
+    h = 1e-3
+    ends = [
+        mlpcore.reference.forward(
+            reference.layers_from_flat(
+                parameters + k * h * step, net.sizes, net.activations, net.has_bias
+            ),
+            x,
+        )
+        for k in (-1, 0, 1)
+    ]
+    second = (ends[0] - 2 * ends[1] + ends[2]) / h**2
+    share = np.ones(30) if weight is None else weight
+    cotangent = 2 * second * share[:, np.newaxis] / (share.sum() * second.shape[1])
+    want = net.vjp(x, cotangent).flat
+    # The rest of a central difference, 0.1^2 / 6 of the step's length squared; and the rounding of
+    # a second difference, some epsilons over h^2 of the outputs.
+    np.testing.assert_allclose(got, want, atol=1e-3 * abs(want).max())
+
+
+def test_the_bend_saves_steps_in_a_curved_valley():
+    x = np.linspace(-1, 1, 60)[:, np.newaxis]
+    y = np.sin(3 * x)
+    reached = []
+    for bend in (levenberg_marquardt.LONGEST_BEND, -1.0):  # none is as short as that
+        net = mlpcore.MLP([1, 6, 6, 1], "tanh", dtype="float64", seed=0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(levenberg_marquardt, "LONGEST_BEND", bend)
+            history = net.fit(x, y, "mse", mlpcore.LevenbergMarquardt(), epochs=400)
+        losses = np.array([row["loss"] for row in history])
+        reached.append(int((losses > 1e-9).sum()))
+    assert reached[0] < 0.75 * reached[1]
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 63, 64, 65, 200])
 def test_damped_solutions(n):
     rng = np.random.default_rng(n)
     root = rng.standard_normal((n, n))
@@ -280,9 +330,10 @@ def test_damped_solutions(n):
     diagonal = hessian.diagonal().copy()
     for mu in (10.0, 0.5):  # the second time the diagonal has been overwritten
         want = np.linalg.solve(root @ root.T + mu * np.eye(n), -gradient)
-        got = levenberg_marquardt.solve_damped(hessian, diagonal, mu, gradient)
+        lower = levenberg_marquardt.damped_factor(hessian, diagonal, mu)
+        got = levenberg_marquardt.solve_factored(lower, -gradient)
         assert_close(got, want, GAUSS_NEWTON["float64"])
-    assert levenberg_marquardt.solve_damped(-root @ root.T, -diagonal, 0.0, gradient) is None
+    assert levenberg_marquardt.damped_factor(-root @ root.T, -diagonal, 0.0) is None
 
 
 @pytest.mark.parametrize(
