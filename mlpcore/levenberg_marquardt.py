@@ -317,12 +317,11 @@ def bend_gradient(problem: FullBatchProblem, parameters: Array, step: Array, n_r
     gradient, of_block = np.zeros(net.n_parameters), np.empty_like(net.parameters)
     for first in range(0, len(x), n_rows):
         rows = x[first : first + n_rows]
-        y_hat, *ends = np.empty((3, len(rows), net.sizes[-1]), net.dtype)
-        for change, distance in zip(ends, (PROBE, -PROBE), strict=True):
+        y_hat, after, before = np.empty((3, len(rows), net.sizes[-1]), net.dtype)
+        for change, distance in ((after, PROBE), (before, -PROBE)):
             problem.move(parameters + distance * step)
             net._jvp_rows(rows, None, direction, y_hat, change, problem.n_threads)
-        second = np.subtract(*ends, out=y_hat)
-        second /= 2.0 * PROBE
+        second = (after - before) / (2.0 * PROBE)
         if weight is not None:
             second *= weight[first : first + n_rows, np.newaxis]
         problem.move(parameters)

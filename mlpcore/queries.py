@@ -183,8 +183,9 @@ class Queries(Topology):
         ----------
         x, y
             As for `train_step`.
-        loss : str or Loss
-            A name or an instance of `mlpcore.losses`.
+        loss : str, Loss or callable
+            A name, an instance of `mlpcore.losses`, or a function as described in `mlpcore.losses`,
+            which is called for each sample by itself.
         out : numpy.ndarray of shape (N, P) or (P,), optional
             Where to put the result: of the net's dtype, writable. It is returned.
 
@@ -222,8 +223,9 @@ class Queries(Topology):
         ----------
         x, y
             As for `train_step`.
-        loss : str or Loss
-            A name or an instance of `mlpcore.losses`.
+        loss : str, Loss or callable
+            A name, an instance of `mlpcore.losses`, or a function as described in `mlpcore.losses`,
+            which is called for each sample by itself.
 
         Returns
         -------
@@ -280,7 +282,7 @@ class Queries(Topology):
         Raises
         ------
         ValueError, TypeError
-            If an argument does not fit, when it is given; hvp of a loss that is a function.
+            If an argument does not fit, when it is given; by hvp, if the loss is a function.
 
         Notes
         -----

@@ -155,7 +155,7 @@ cdef class DifferentiableNetwork(NetworkHandle):
             As for `train_step`.
         loss : str or Loss
             A name or an instance of `mlpcore.losses`; not a function, of which no second derivative
-            is known.
+            is known: there, the difference of two gradients is left.
         vector : array_like of shape (P,)
             In the layout of `parameters`.
         sample_weight : array_like of shape (N,), optional
