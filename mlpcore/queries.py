@@ -126,6 +126,10 @@ class Queries(Topology):
         pre-activation is the sum of T_l^T diag(g_l f''(z_l)) T_l over the hidden layers. Of a
         piecewise linear activation f'' is 0, at its kinks too.
 
+        Beside the result, each thread needs 0.5 MiB and, in numbers of the net's dtype,
+        (2 D + K + 256) times the units of all hidden layers, 2 D times the widest layer's or 2 K
+        times the widest hidden one's, and D (D + K): one sample's, however many there are.
+
         Examples
         --------
         >>> import mlpcore
