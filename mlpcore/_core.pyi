@@ -143,7 +143,8 @@ class Network:
         x: Array,  # (N, D)
         cotangent: Array,  # (N, K)
         gradients: Array,  # (P,), written
-        grad_x: Array,  # (N, D), written
+        grad_x: Array | None,  # (N, D), written
+        n_threads: int = 0,
     ) -> None: ...
     def _jacobian_rows(
         self,
@@ -158,6 +159,7 @@ class Network:
         direction: Array | None,  # (P,); one of the two is given
         y: Array,  # (N, K), written
         dy: Array,  # (N, K), written
+        n_threads: int = 0,
     ) -> None: ...
     def _input_curvature_rows(
         self,

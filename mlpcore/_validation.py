@@ -19,6 +19,7 @@ import numpy as np
 
 from . import _core
 from ._checks import received
+from .full_batch import FullBatchOptimizer, takes_all_rows
 
 if TYPE_CHECKING:
     from ._core import Array
@@ -43,8 +44,6 @@ def as_network(net: Any) -> MLP:
 def as_optimizer(optimizer: Any) -> _core.OptimizerKernel:
     """Return `optimizer`, which has to be an instance such as ``Adam()``."""
     if not isinstance(optimizer, _core.OptimizerKernel):
-        from .full_batch import FullBatchOptimizer, takes_all_rows
-
         if isinstance(optimizer, FullBatchOptimizer):
             raise TypeError(takes_all_rows(optimizer))
         raise TypeError(
@@ -57,8 +56,6 @@ def as_optimizer(optimizer: Any) -> _core.OptimizerKernel:
 
 def as_trainers_optimizer(optimizer: Any) -> AnyOptimizer:
     """Return `optimizer`, which has to be one of either kind: of steps, or of all rows."""
-    from .full_batch import FullBatchOptimizer
-
     if isinstance(optimizer, FullBatchOptimizer):
         if hasattr(optimizer, "stop_reason"):
             return optimizer

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ._checks import received
 from ._core import default_n_threads
-from ._validation import as_batch, as_cotangent, as_flat, as_result, as_rows, as_tangent
+from ._validation import Batch, as_batch, as_cotangent, as_flat, as_result, as_rows, as_tangent
 from .losses import Loss, as_loss
 from .sobolev import with_dy_dx
 from .steps import value_and_gradients
@@ -107,7 +107,7 @@ def hvp(
     sample_weight: ArrayLike | None = None,
 ) -> Array:
     """Hessian of the loss in the parameters, times a vector; see `MLP.hvp`."""
-    kernel = known_loss(net, loss)
+    kernel = with_curvature(net, loss)
     batch, _ = as_batch(net, x, y, sample_weight, kernel)
     product = np.empty_like(net.parameters)
     net._hvp_rows(*batch[:3], kernel, as_flat(net, vector, "vector"), product)
@@ -135,8 +135,7 @@ def per_sample_gradients(
     net: MLP, x: ArrayLike, y: ArrayLike, loss: LossLike, out: Any = None
 ) -> Array:
     """Gradient of each sample's own loss; see `MLP.per_sample_gradients`."""
-    kernel = known_loss(net, loss)
-    batch, single = as_batch(net, x, y, None, kernel)
+    kernel, batch, single = _sample_by_sample(net, x, y, loss)
     shape = (len(batch.x), net.n_parameters)
     if out is not None:
         as_result(net, out, shape[1:] if single else shape)
@@ -157,12 +156,29 @@ def per_sample_gradients(
 
 def per_sample_gradient_norms(net: MLP, x: ArrayLike, y: ArrayLike, loss: LossLike) -> Array:
     """Norms of `per_sample_gradients`; see `MLP.per_sample_gradient_norms`."""
-    kernel = known_loss(net, loss)
-    batch, single = as_batch(net, x, y, None, kernel)
+    kernel, batch, single = _sample_by_sample(net, x, y, loss)
     norms = np.empty(len(batch.x))
     net._per_sample_rows(batch.x, batch.target, kernel, None, norms)
     result = norms.astype(net.dtype)
     return result[0] if single else result
+
+
+def _sample_by_sample(
+    net: MLP, x: ArrayLike, y: ArrayLike, loss: LossLike
+) -> tuple[Loss | None, Batch, bool]:
+    """A loss and a batch for the core; without a loss, the targets are dl/dy_hat of each row."""
+    checked = as_loss(net, loss)
+    batch, single = as_batch(net, x, y, None, checked)
+    if isinstance(checked, Loss):
+        return checked, batch, single
+    # A function may mean anything by a batch, such as its mean: each row is one of its own.
+    y_hat = np.empty((len(batch.x), net.sizes[-1]), net.dtype)
+    net._forward_rows(batch.x, y_hat, default_n_threads())
+    cotangent = np.empty_like(y_hat)
+    for i in range(len(y_hat)):
+        row = slice(i, i + 1)
+        checked._evaluate(y_hat[row], batch.target[row], None, cotangent[row])
+    return None, batch._replace(target=cotangent), single
 
 
 def _is_plain(array: Array, net: MLP) -> bool:
@@ -170,12 +186,14 @@ def _is_plain(array: Array, net: MLP) -> bool:
     return type(array) is np.ndarray and array.dtype == net.dtype and array.flags.carray
 
 
-def known_loss(net: MLP, loss: LossLike) -> Loss:
-    """A loss whose derivatives the core knows; those of a callable it can only be told."""
+def with_curvature(net: MLP, loss: LossLike) -> Loss:
+    """A loss whose second derivative the core knows; a function tells only its first."""
     checked = as_loss(net, loss)
     if not isinstance(checked, Loss):
         raise TypeError(
-            "loss: expected a name or an instance of mlpcore.losses, whose derivatives are known "
-            f"sample by sample, got {received(loss)}"
+            "loss: expected a name or an instance of mlpcore.losses, whose second derivative is "
+            f"known, got {received(loss)}; of a function take (jac(p + h * vector) - "
+            "jac(p - h * vector)) / (2 * h), where jac = net.as_function(x, y, loss).jac, "
+            "p = net.parameters and h is small"
         )
     return checked

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Optimizers that learn from all rows at once: what they share, and the problem that they are set.
+"""Optimizers that learn from all rows at once: what they share.
 
-An epoch of `fit` is one iteration of theirs. They try parameters in a copy of the net; the net
-itself gets those of an iteration once it is complete. So whatever ends a fit, it leaves the last of
-them.
+An epoch of `fit` is one iteration of theirs, on a `FullBatchProblem`. So whatever ends a fit, it
+leaves the last complete one of them.
 """
 
 from __future__ import annotations
@@ -11,118 +10,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ._attributes import as_call
-from ._validation import Batch
-from .loss_base import CallableLoss
-from .optimizer_base import Optimizer
-from .sparse_rows import SparseRows
-from .steps import value_and_gradients
 
 if TYPE_CHECKING:
-    from ._core import Array
+    from .full_batch_problem import FullBatchProblem
+    from .loss_base import CallableLoss
     from .losses import Loss
     from .mlp import MLP
+    from .optimizer_base import Optimizer
 
 # Takes the figures of an iteration for its row of the history, and says whether to stop.
 AfterIteration: TypeAlias = Callable[[dict[str, Any]], bool]
-
-
-class FullBatchProblem:
-    """The loss of all rows with a penalty on the parameters, as a function of the parameters."""
-
-    def __init__(
-        self, net: MLP, loss: Loss | CallableLoss, rows: Batch, weight_decay: float, n_threads: int
-    ) -> None:
-        if not net.parameters.flags.writeable:
-            raise ValueError("net.parameters: must be writable to be trained, got read-only ones")
-        if isinstance(rows.x, SparseRows) and isinstance(loss, CallableLoss):
-            raise ValueError(
-                f"loss: expected one of mlpcore.losses with sparse rows and all of them at once, "
-                f"got {loss!r}"
-            )
-        self.net, self.loss, self.rows, self.n_threads = net, loss, rows, n_threads
-        self.weight_decay = weight_decay
-        self.moved = net.copy()
-        self.n_evaluations = 0
-        self.epoch = 0  # the trainer's number of the iteration
-
-    def move(self, parameters: Array) -> None:
-        """Take parameters to be tried, of any real dtype."""
-        with np.errstate(over="ignore"):  # beyond float32 is infinite, and found by who evaluates
-            self.moved.parameters[:] = parameters
-
-    def loss_here(self) -> float:
-        """The loss, without the penalty, at the parameters that are tried."""
-        self.n_evaluations += 1
-        return self._value_and_gradient(None)
-
-    def loss_and_gradient_here(self) -> tuple[float, Array]:
-        """The loss and its gradient (P,), both without the penalty."""
-        self.n_evaluations += 1
-        flat = np.empty_like(self.moved.parameters)
-        return self._value_and_gradient(flat), flat
-
-    def _value_and_gradient(self, flat: Array | None) -> float:
-        if isinstance(self.rows.x, SparseRows):
-            return self._of_sparse_rows(flat)
-        return value_and_gradients(self.moved, self.rows, self.loss, flat, None, self.n_threads)
-
-    def _of_sparse_rows(self, flat: Array | None) -> float:
-        """The sum over the pieces, or their mean weighted by what their rows weigh."""
-        assert not isinstance(self.loss, CallableLoss)  # of which nobody knows
-        is_sum = self.loss.reduction == "sum"
-        value, total = 0.0, 0.0
-        of_piece = None if flat is None else np.zeros_like(flat)
-        if flat is not None:
-            flat[:] = 0.0
-        for piece in self._dense_pieces():
-            weight = len(piece.x) if piece.sample_weight is None else piece.sample_weight.sum()
-            if weight == 0.0:
-                continue
-            total += float(weight)
-            share = 1.0 if is_sum else float(weight) / total
-            part = value_and_gradients(self.moved, piece, self.loss, of_piece, None, self.n_threads)
-            value += part if is_sum else (part - value) * share
-            if flat is not None and of_piece is not None:
-                flat += of_piece if is_sum else (of_piece - flat) * share
-        return value
-
-    def _dense_pieces(self) -> Iterator[Batch]:
-        x, target, weight, _ = self.rows
-        if not isinstance(x, SparseRows):
-            yield self.rows
-            return
-        for piece in x.pieces():
-            yield Batch(x.dense(piece), target[piece], None if weight is None else weight[piece])
-
-    def penalty_here(self) -> float:
-        """weight_decay / 2 times the sum of the squared parameters."""
-        if self.weight_decay == 0.0:
-            return 0.0
-        parameters = self.moved.parameters.astype(np.float64)
-        return 0.5 * self.weight_decay * float(parameters @ parameters)
-
-    def accept(self) -> None:
-        """Give the net the parameters that are tried."""
-        self.net.parameters[:] = self.moved.parameters
-
-    def raise_not_finite(self, otherwise: str) -> NoReturn:
-        """Raise FloatingPointError that says what is not finite at the parameters tried."""
-        from .divergence import not_finite_in_passes
-
-        found = (
-            not_finite_in_passes(self.moved, piece, self.loss, self.n_threads)[0]
-            for piece in self._dense_pieces()
-        )
-        where = next((words for words in found if words is not None), None)
-        raise FloatingPointError(
-            f"epoch {self.epoch}: {where or otherwise} is not finite; the net has the "
-            "parameters from before this epoch. Standardised x and y usually help"
-        )
 
 
 def fixed(name: str, doc: str) -> Any:
@@ -138,7 +38,10 @@ class FullBatchOptimizer(ABC):
     Attributes
     ----------
     weight_decay : float
-        L2 penalty of all parameters.
+        L2 penalty of all parameters: weight_decay / 2 times the sum of their squares is minimised
+        too.
+    l2 : float
+        The same of the weights alone, which spares the biases.
     n_steps : int
         Iterations made.
     n_evaluations : int
@@ -163,6 +66,7 @@ class FullBatchOptimizer(ABC):
     _kept: tuple[str, ...] = ()
 
     weight_decay: float = fixed("weight_decay", "L2 penalty of all parameters.")
+    l2: float = fixed("l2", "L2 penalty of the weights.")
 
     def __init__(self, **arguments: Any) -> None:
         self._arguments = arguments
@@ -242,7 +146,7 @@ class FullBatchOptimizer(ABC):
         return as_call(self, self._arguments)
 
 
-AnyOptimizer: TypeAlias = Optimizer | FullBatchOptimizer
+AnyOptimizer: TypeAlias = "Optimizer | FullBatchOptimizer"
 
 
 def takes_all_rows(optimizer: FullBatchOptimizer) -> str:

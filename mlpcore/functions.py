@@ -11,7 +11,7 @@ import numpy as np
 from ._checks import received
 from ._core import default_n_threads
 from ._validation import as_batch, as_flat, as_rows
-from .derivatives import known_loss
+from .derivatives import with_curvature
 from .losses import as_loss
 from .steps import value_and_gradients
 
@@ -94,7 +94,7 @@ def function_of_parameters(
         return known[1].astype(np.float64)  # type: ignore[no-any-return]
 
     def hvp(parameters: ArrayLike, direction: ArrayLike) -> Array:
-        kernel = known_loss(moved, checked_loss)
+        kernel = with_curvature(moved, checked_loss)
         move(parameters)
         product = np.empty_like(moved.parameters)
         vector = as_flat(moved, direction, "direction")

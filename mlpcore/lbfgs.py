@@ -9,11 +9,11 @@ import numpy as np
 
 from ._checks import check_in_range, check_positive_int
 from ._optional import library
-from .full_batch import AfterIteration, FullBatchOptimizer, FullBatchProblem, fixed
-from .topology import layer_views
+from .full_batch import AfterIteration, FullBatchOptimizer, fixed
 
 if TYPE_CHECKING:
     from ._core import Array
+    from .full_batch_problem import FullBatchProblem
     from .losses import CallableLoss, Loss
 
 # SciPy's default of `ftol`, and what it is of its customary tolerance of the gradient, 1e-4.
@@ -25,7 +25,8 @@ class LBFGS(FullBatchOptimizer):
     """L-BFGS: the curvature from the latest changes of the gradient, and a line search.
 
     For `fit` alone, which gives it all rows at once: an epoch is one iteration, and `batch_size`,
-    `schedule` and `dropout` are not for it. It minimises loss + weight_decay / 2 * sum(p^2) with
+    `schedule` and `dropout` are not for it. With parameters p, of them the weights w, it minimises
+    loss + weight_decay / 2 * sum(p^2) + l2 / 2 * sum(w^2) with
     SciPy's ``L-BFGS-B`` without bounds [1]_. A fit ends before its epochs are over where
     `stop_reason` is one of
 
@@ -94,8 +95,6 @@ class LBFGS(FullBatchOptimizer):
     history_size: int = fixed("history_size", "Changes of the gradient that are kept.")
     tolerance: float = fixed("tolerance", "The largest entry of a gradient that counts as zero.")
     max_evaluations: int = fixed("max_evaluations", "How often a fit may compute the loss.")
-
-    l2: float = fixed("l2", "L2 penalty of the weights.")
 
     def __init__(
         self,
@@ -175,9 +174,6 @@ class _Run:
 
     def __init__(self, lbfgs: LBFGS, problem: FullBatchProblem, after: AfterIteration) -> None:
         self.lbfgs, self.problem, self.after = lbfgs, problem, after
-        self.l2 = np.zeros(problem.net.n_parameters)  # of each parameter
-        for weight in layer_views(self.l2, problem.net.sizes, problem.net.has_bias)[0]:
-            weight[...] = lbfgs.l2
         self.loss = 0.0  # of the latest evaluation
         self.n_before = 0  # evaluations, at the end of the iteration before
 
@@ -190,12 +186,7 @@ class _Run:
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             problem.raise_not_finite("the penalty")
         wide = gradient.astype(np.float64, copy=False)
-        if problem.weight_decay != 0.0:
-            wide += problem.weight_decay * problem.moved.parameters
-        if self.lbfgs.l2 != 0.0:
-            slope = self.l2 * problem.moved.parameters
-            value += 0.5 * float(slope @ problem.moved.parameters)
-            wide += slope
+        problem.add_penalty_here(wide)
         return value, wide
 
     def after_iteration(self, parameters: Array) -> None:

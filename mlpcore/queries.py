@@ -126,6 +126,10 @@ class Queries(Topology):
         pre-activation is the sum of T_l^T diag(g_l f''(z_l)) T_l over the hidden layers. Of a
         piecewise linear activation f'' is 0, at its kinks too.
 
+        Beside the result, each thread needs 0.5 MiB and, in numbers of the net's dtype,
+        (2 D + K + 256) times the units of all hidden layers, 2 D times the widest layer's or 2 K
+        times the widest hidden one's, and D (D + K): one sample's, however many there are.
+
         Examples
         --------
         >>> import mlpcore
@@ -183,8 +187,9 @@ class Queries(Topology):
         ----------
         x, y
             As for `train_step`.
-        loss : str or Loss
-            A name or an instance of `mlpcore.losses`.
+        loss : str, Loss or callable
+            A name, an instance of `mlpcore.losses`, or a function as described in `mlpcore.losses`,
+            which is called for each sample by itself.
         out : numpy.ndarray of shape (N, P) or (P,), optional
             Where to put the result: of the net's dtype, writable. It is returned.
 
@@ -222,8 +227,9 @@ class Queries(Topology):
         ----------
         x, y
             As for `train_step`.
-        loss : str or Loss
-            A name or an instance of `mlpcore.losses`.
+        loss : str, Loss or callable
+            A name, an instance of `mlpcore.losses`, or a function as described in `mlpcore.losses`,
+            which is called for each sample by itself.
 
         Returns
         -------
@@ -280,7 +286,7 @@ class Queries(Topology):
         Raises
         ------
         ValueError, TypeError
-            If an argument does not fit, when it is given; hvp of a loss that is a function.
+            If an argument does not fit, when it is given; by hvp, if the loss is a function.
 
         Notes
         -----

@@ -22,7 +22,8 @@ from ._checks import (
 )
 from ._validation import as_network, as_optimizer, as_trainers_optimizer
 from .callbacks import BestEpoch, EarlyStopping
-from .full_batch import FullBatchOptimizer, FullBatchProblem
+from .full_batch import FullBatchOptimizer
+from .full_batch_problem import FullBatchProblem
 from .history import History
 from .losses import as_loss
 from .rates import Rates
@@ -204,7 +205,7 @@ class Training:
         assert isinstance(optimizer, FullBatchOptimizer)
         n_threads = as_n_threads(self.n_threads)
         rows = source.rows()
-        problem = FullBatchProblem(self.net, self.loss, rows, optimizer.weight_decay, n_threads)
+        problem = FullBatchProblem(self.net, self.loss, rows, optimizer, n_threads)
         problem.epoch = self.n_epochs + 1
         start = time.perf_counter()
 

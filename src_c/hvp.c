@@ -52,12 +52,11 @@ static void tangent_rows(const hvp_region *region, size_t first, size_t n_rows, 
                                     input_stride, other, NULL, NULL, stride, scratch);
             mlp_add_rows(kernels, n_rows, width, dz, other, stride);
         }
+        if (l + 1 == net->n_layers && region->on_pre_activation) return; /* the loss takes dz */
         if (net->layers[l].activation == MLP_SOFTMAX) {
-            mlp_spread_rows(kernels, n_rows, width, dz, stride, da, stride);
-            const void *p = mlp_kept_at(kernels, &layers[l], MLP_KEPT_OUTPUT, first);
-            for (size_t i = 0; i < n_rows; i++)
-                kernels->softmax_jacobian(width, 1, mlp_const_at(kernels, p, i * stride),
-                                          mlp_at(kernels, da, i * stride));
+            kernels->softmax_backward(n_rows, width, /* the last layer: its rows have no gaps */
+                                      mlp_kept_at(kernels, &layers[l], MLP_KEPT_OUTPUT, first), dz,
+                                      da);
         } else if (d != NULL)
             mlp_multiply_rows(kernels, n_rows, width, dz, d, da, stride);
         else
@@ -194,6 +193,7 @@ mlp_status mlp_hvp(mlp_workspace *w, const void *parameters, const mlp_batch *ba
                   [MLP_KEPT_Z_TANGENT] = 1,
                   [MLP_KEPT_GRAD] = 1,
                   [MLP_KEPT_GRAD_TANGENT] = 1},
+        .ends_before_activation = region.on_pre_activation,
         .buffer_reals = {mlp_product_or_huge(block_rows, mlp_largest_pitch(kernels, net->widest))},
         .n_inner = block_rows,
     };

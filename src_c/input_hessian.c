@@ -35,6 +35,14 @@ static size_t hidden_units(const mlp_network *net) {
     return n;
 }
 
+/* Of K rows on their way back, which no output layer ever holds. */
+static size_t hidden_pitch(const mlp_network *net, const mlp_kernels *kernels) {
+    size_t widest = 1;
+    for (size_t l = 0; l + 1 < net->n_layers; l++)
+        if (net->layers[l].n_outputs > widest) widest = net->layers[l].n_outputs;
+    return mlp_largest_pitch(kernels, widest);
+}
+
 /* T_l of every hidden layer that bends, side by side (D, n_units), and T_L (K, D) turned. */
 static void carry_forward(const mlp_workspace *w, const mlp_query_strip *strip, size_t sample,
                           size_t n_units, void *last_changes, void *scratch) {
@@ -75,7 +83,7 @@ static void carry_back(const mlp_workspace *w, const mlp_query_strip *strip, siz
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->query->needs.kernels;
     const size_t n_outputs = net->layers[net->n_layers - 1].n_outputs;
-    const size_t half = n_outputs * mlp_largest_pitch(kernels, net->widest);
+    const size_t half = n_outputs * hidden_pitch(net, kernels);
     size_t unit = n_units;
     const void *grad = w->query->shared; /* the rows of W_L */
     size_t grad_stride = net->layers[net->n_layers - 1].n_inputs;
@@ -169,7 +177,9 @@ mlp_status mlp_input_hessian(mlp_workspace *w, const void *parameters, size_t n_
     const mlp_layer_shape *last = &net->layers[net->n_layers - 1];
     if (n_samples == 0) return MLP_OK;
     const size_t n_inputs = net->layers[0].n_inputs, n_outputs = last->n_outputs;
-    const size_t n_units = hidden_units(net), more = n_inputs > n_outputs ? n_inputs : n_outputs;
+    const size_t n_units = hidden_units(net);
+    const size_t forward = mlp_product_or_huge(n_inputs, mlp_largest_pitch(kernels, net->widest));
+    const size_t back = mlp_product_or_huge(n_outputs, hidden_pitch(net, kernels));
     const size_t n_bent = mlp_smaller(mlp_quotient_up(MLP_HESSIAN_ROWS, n_inputs), n_outputs);
     const size_t work = (n_inputs + n_outputs) * (net->n_weights + n_inputs * n_inputs * n_units);
     n_threads = mlp_useful_threads(n_threads, n_samples * work);
@@ -183,8 +193,7 @@ mlp_status mlp_input_hessian(mlp_workspace *w, const void *parameters, size_t n_
                          [COTANGENTS] = mlp_product_or_huge(n_outputs, n_units),
                          [BENT] = mlp_product_or_huge(n_bent * n_inputs, n_units) +
                                   n_inputs * (n_outputs + n_inputs),
-                         [SPARE] = mlp_product_or_huge(2 * more,
-                                                       mlp_largest_pitch(kernels, net->widest))},
+                         [SPARE] = mlp_product_or_huge(2, forward > back ? forward : back)},
         .shared_reals = last->n_inputs * last->n_outputs,
         .n_inner = n_units,
     };

@@ -51,9 +51,8 @@ static void jvp_task(void *context, size_t task, size_t worker) {
         if (other != to && region->has_direction)
             mlp_add_rows(kernels, n_rows, width, to, other, stride);
         if (net->layers[l].activation == MLP_SOFTMAX)
-            for (size_t i = 0; i < n_rows; i++)
-                kernels->softmax_jacobian(width, 1, mlp_const_at(kernels, y, i * width),
-                                          mlp_at(kernels, to, i * width));
+            kernels->softmax_backward(n_rows, width, y, to,
+                                      to); /* symmetric: forward as backward */
         else if (layer->kept[MLP_KEPT_DERIVATIVE] != NULL)
             mlp_multiply_rows(kernels, n_rows, width, to, layer->kept[MLP_KEPT_DERIVATIVE], to,
                               stride);

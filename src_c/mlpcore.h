@@ -201,7 +201,8 @@ mlp_status mlp_hvp(mlp_workspace *workspace, const void *parameters, const mlp_b
                    const mlp_loss *loss, const void *vector, void *product, size_t n_threads);
 
 /* hessian (N, K, D, D) = second derivatives of y in x; symmetric to the bit. Scratch memory of a
- * thread: 512 KiB of samples, and for one of them 2 D + K + 256 rows of all hidden units. */
+ * thread: 512 KiB of samples, and for one of them 2 D + K + 256 rows of all hidden units, 2 D of the
+ * widest layer or 2 K of the widest hidden one, whichever are more, and D (D + K) reals. */
 mlp_status mlp_input_hessian(mlp_workspace *workspace, const void *parameters, size_t n_samples,
                              const void *x, void *hessian, size_t n_threads);
 

@@ -128,6 +128,7 @@ mlp_status mlp_per_sample_gradients(mlp_workspace *w, const void *parameters,
                   [MLP_KEPT_DERIVATIVE] = 1,
                   [MLP_KEPT_OUTPUT_PRE_ACTIVATION] = region.on_pre_activation,
                   [MLP_KEPT_GRAD] = 1},
+        .ends_before_activation = region.on_pre_activation,
     };
     const mlp_status status = mlp_query_prepare(w, &needs);
     if (status != MLP_OK) return status;

@@ -17,6 +17,9 @@ static int keeps(const mlp_network *net, const mlp_query_needs *needs, size_t l,
     const mlp_activation f = net->layers[l].activation;
     const int is_last = l + 1 == net->n_layers;
     if (!needs->keeps[what]) return 0;
+    if (needs->ends_before_activation && is_last &&
+        (what == MLP_KEPT_OUTPUT || what == MLP_KEPT_DERIVATIVE))
+        return 0;
     switch (what) {
     case MLP_KEPT_DERIVATIVE:
         return f != MLP_SOFTMAX && !(is_last && f == MLP_IDENTITY);

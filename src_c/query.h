@@ -41,6 +41,7 @@ typedef struct mlp_query_needs {
     size_t n_rows;                          /* samples of a strip */
     size_t n_directions;                    /* rows of a sample, where there are any */
     int64_t keeps[MLP_N_KEPT];              /* whether; so wide that no padding is compared */
+    int64_t ends_before_activation;         /* whether of the output layer z alone is computed */
     size_t buffer_reals[MLP_QUERY_BUFFERS]; /* of plain buffers, in each set */
     size_t shared_reals;                    /* of one more, for all */
     size_t n_inner;                         /* the longest inner dimension of a product */

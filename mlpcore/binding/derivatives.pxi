@@ -155,7 +155,7 @@ cdef class DifferentiableNetwork(NetworkHandle):
             As for `train_step`.
         loss : str or Loss
             A name or an instance of `mlpcore.losses`; not a function, of which no second derivative
-            is known.
+            is known: there, the difference of two gradients is left.
         vector : array_like of shape (P,)
             In the layout of `parameters`.
         sample_weight : array_like of shape (N,), optional
@@ -243,11 +243,11 @@ cdef class DifferentiableNetwork(NetworkHandle):
         return check(status)
 
     cdef int run_vjp(self, void *x, void *cotangent, void *gradients, void *grad_x,
-                     size_t n) except -1:
+                     size_t n, size_t n_threads=0) except -1:
         self.ready()
         cdef mlp_workspace *workspace = self.take()
         cdef void *parameters = data(self._parameters)
-        cdef size_t n_threads = default_threads
+        n_threads = n_threads or default_threads
         cdef mlp_status status
         if workspace is NULL:
             status = MLP_OUT_OF_MEMORY
@@ -261,15 +261,15 @@ cdef class DifferentiableNetwork(NetworkHandle):
         return check(status)
 
     def _vjp_rows(self, cnp.ndarray x not None, cnp.ndarray cotangent not None,
-                  cnp.ndarray gradients not None, cnp.ndarray grad_x not None):
-        self.run_vjp(
-            data(x), data(cotangent), data(gradients), data(grad_x), <size_t> x.shape[0])
+                  cnp.ndarray gradients not None, grad_x, size_t n_threads=0):
+        self.run_vjp(data(x), data(cotangent), data(gradients), data(grad_x),
+                     <size_t> x.shape[0], n_threads)
 
     def _jacobian_rows(self, cnp.ndarray x not None, y, cnp.ndarray jacobian not None):
         self.run_jacobian(data(x), data(y), data(jacobian), <size_t> x.shape[0])
 
     def _jvp_rows(self, cnp.ndarray x not None, tangent, direction, cnp.ndarray y not None,
-                  cnp.ndarray dy not None):
+                  cnp.ndarray dy not None, size_t n_threads=0):
         self.ready()
         cdef mlp_workspace *workspace = self.take()
         cdef void *parameters = data(self._parameters)
@@ -279,7 +279,7 @@ cdef class DifferentiableNetwork(NetworkHandle):
         cdef void *p_y = data(y)
         cdef void *p_dy = data(dy)
         cdef size_t n = <size_t> x.shape[0]
-        cdef size_t n_threads = default_threads
+        n_threads = n_threads or default_threads
         cdef mlp_status status = MLP_OUT_OF_MEMORY
         if workspace is not NULL:
             with nogil:

@@ -233,7 +233,10 @@ def levenberg_marquardt_step(
     -----
     Madsen, Nielsen, Tingleff, "Methods for non-linear least squares problems", 2004, algorithm
     3.16. With H = 2 J^T J and g = 2 J^T residuals, (H + mu I) s = -g, and the model
-    g^T s + s^T H s / 2 of the change is then -(mu s^T s - g^T s) / 2.
+    g^T s + s^T H s / 2 of the change is then -(mu s^T s - g^T s) / 2. Transtrum, Sethna,
+    "Improvements to the Levenberg-Marquardt algorithm", 2012, https://arxiv.org/abs/1201.5885: to s
+    is added half the solution of (H + mu I) a = -2 J^T r'', where r'' is the residuals' second
+    derivative along s, if that is at most 3/8 of the length of s.
 
     Examples
     --------
@@ -252,8 +255,13 @@ def levenberg_marquardt_step(
         step = np.linalg.solve(hessian + mu * np.eye(theta.size), -gradient)
         if np.linalg.norm(step) <= epsilon * (np.linalg.norm(theta) + epsilon):
             return theta, state
+        promised = 0.5 * (mu * step @ step - gradient @ step)
+        change = (function(theta + 0.1 * step)[1] - function(theta - 0.1 * step)[1]) @ step / 0.2
+        bend = 0.5 * np.linalg.solve(hessian + mu * np.eye(theta.size), -2.0 * jacobian.T @ change)
+        if np.linalg.norm(bend) <= 0.375 * np.linalg.norm(step):
+            step = step + bend
         moved = function(theta + step)[0]
-        gain = (before - moved @ moved) / (0.5 * (mu * step @ step - gradient @ step))
+        gain = (before - moved @ moved) / promised
         if gain > 0.0:
             mu *= max(1.0 / 3.0, 1.0 - (2.0 * float(gain) - 1.0) ** 3)
             return theta + step, {"mu": mu}

@@ -135,10 +135,7 @@ static void MLP_REAL(activate)(mlp_activation activation, size_t n_rows, size_t 
 static void MLP_REAL(softmax)(size_t n_rows, size_t n_columns, size_t stride, const mlp_real *z,
                               mlp_real *a) {
     for (size_t i = 0; i < n_rows; i++, z += stride, a += stride) {
-        mlp_real largest = z[0];
-        for (size_t j = 1; j < n_columns; j++)
-            largest = largest > z[j] ? largest : z[j];
-        const mlp_vec shift = v_set1(largest);
+        const mlp_vec shift = v_set1(MLP_REAL(largest_of)(n_columns, z));
         for (size_t j = 0; j < n_columns; j += MLP_LANES) {
             const mlp_tail tail = v_tail(n_columns - j < MLP_LANES ? n_columns - j : MLP_LANES);
             const mlp_vec shifted = v_sub(v_load_tail(z + j, tail), shift);

@@ -29,26 +29,6 @@ typedef struct mlp_softmax_group {
     mlp_real inverse[MLP_SOFTMAX_GROUP]; /* 1 / (1 + others) */
 } mlp_softmax_group;
 
-/* The largest of n numbers; if one of them is NaN, any of them. */
-MLP_INLINE mlp_real MLP_REAL(largest_of)(size_t n, const mlp_real *z) {
-    mlp_real largest = z[0];
-    if (n < MLP_LANES) {
-        for (size_t j = 1; j < n; j++)
-            largest = z[j] > largest ? z[j] : largest;
-        return largest;
-    }
-    mlp_real candidates[MLP_LANES];
-    mlp_vec v = v_load(z);
-    for (size_t j = MLP_LANES; j + MLP_LANES <= n; j += MLP_LANES)
-        v = v_max(v, v_load(z + j));
-    v_store(candidates, v_max(v, v_load(z + n - MLP_LANES))); /* to look twice does not matter */
-    for (size_t half = MLP_LANES / 2; half > 0; half /= 2)
-        for (size_t lane = 0; lane < half; lane++)
-            if (candidates[lane + half] > candidates[lane])
-                candidates[lane] = candidates[lane + half];
-    return candidates[0];
-}
-
 /* e, with 0 in place of each 1 of a largest logit; and the first half of the group's row i. */
 MLP_INLINE void MLP_REAL(softmax_row)(size_t n, const mlp_real *z, mlp_real *e,
                                       mlp_softmax_group *group, size_t i) {

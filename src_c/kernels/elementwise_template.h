@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * elementwise_template.h - plain work on vectors: products, the sum of a row and of squares in a
- * fixed order, a block turned, softmax's backward pass.
+ * fixed order, its largest entry, a block turned, softmax's backward pass.
  *
  * Included once for each dtype, after simd.h.
  *
@@ -76,6 +76,26 @@ static void MLP_REAL(multiply)(size_t n, const void *da, const void *d, void *dz
         v_store_tail(product + j, tail,
                      v_mul(v_load_tail(left + j, tail), v_load_tail(right + j, tail)));
     }
+}
+
+/* The largest of n numbers; if one of them is NaN, any of them. */
+MLP_INLINE mlp_real MLP_REAL(largest_of)(size_t n, const mlp_real *z) {
+    mlp_real largest = z[0];
+    if (n < MLP_LANES) {
+        for (size_t j = 1; j < n; j++)
+            largest = z[j] > largest ? z[j] : largest;
+        return largest;
+    }
+    mlp_real candidates[MLP_LANES];
+    mlp_vec v = v_load(z);
+    for (size_t j = MLP_LANES; j + MLP_LANES <= n; j += MLP_LANES)
+        v = v_max(v, v_load(z + j));
+    v_store(candidates, v_max(v, v_load(z + n - MLP_LANES))); /* to look twice does not matter */
+    for (size_t half = MLP_LANES / 2; half > 0; half /= 2)
+        for (size_t lane = 0; lane < half; lane++)
+            if (candidates[lane + half] > candidates[lane])
+                candidates[lane] = candidates[lane + half];
+    return candidates[0];
 }
 
 /* product = p (da - origin - mean) over n reals. */

@@ -122,16 +122,9 @@ static void MLP_REAL(cross_entropy_curvature_of_logits)(const mlp_loss_rows *row
         const double total =
             rows->class_index != NULL ? 1.0 : MLP_REAL(row_sum)(n, rows->target + row * n);
         const double scale = total * (double)MLP_REAL(row_scale)(rows, row);
-        size_t likeliest = 0;
-        for (size_t k = 1; k < n; k++)
-            if (product[k] > product[likeliest]) likeliest = k;
-        const double origin = (double)direction[likeliest];
-        double mean = 0;
+        MLP_REAL(softmax_backward)(1, n, product, direction, product);
         for (size_t k = 0; k < n; k++)
-            mean += (double)product[k] * ((double)direction[k] - origin);
-        for (size_t k = 0; k < n; k++)
-            product[k] =
-                (mlp_real)(scale * (double)product[k] * ((double)direction[k] - origin - mean));
+            product[k] = (mlp_real)(scale * (double)product[k]);
     }
 }
 

@@ -22,13 +22,13 @@ makes = pytest.mark.parametrize(
     [
         pytest.param(mlpcore.LBFGS, marks=needs_scipy, id="lbfgs"),
         pytest.param(
-            lambda: mlpcore.LBFGS(history_size=3, tolerance=0.0, weight_decay=0.01),
+            lambda: mlpcore.LBFGS(history_size=3, tolerance=0.0, weight_decay=0.01, l2=1e-3),
             marks=needs_scipy,
             id="lbfgs decay",
         ),
         pytest.param(mlpcore.LevenbergMarquardt, id="lm"),
         pytest.param(
-            lambda: mlpcore.LevenbergMarquardt(10.0, tolerance=0.0, weight_decay=0.01),
+            lambda: mlpcore.LevenbergMarquardt(10.0, tolerance=0.0, weight_decay=0.01, l2=1e-3),
             id="lm decay",
         ),
     ],
@@ -197,17 +197,17 @@ def test_what_a_callback_raises_comes_out_and_training_can_go_on(make, error):
 @pytest.mark.skipif(os.name == "nt", reason="os.kill cannot send Ctrl-C to this process alone")
 @pytest.mark.parametrize("n_calls", [1, 2, 5, 9])
 def test_ctrl_c_leaves_the_latest_iteration(make, n_calls, monkeypatch):
-    from mlpcore import full_batch
+    from mlpcore import full_batch_problem
 
     calls = iter(range(n_calls))
-    evaluate = full_batch.value_and_gradients
+    evaluate = full_batch_problem.value_and_gradients
 
     def interrupted(*arguments):
         if next(calls, None) is None:
             os.kill(os.getpid(), signal.SIGINT)
         return evaluate(*arguments)
 
-    monkeypatch.setattr(full_batch, "value_and_gradients", interrupted)
+    monkeypatch.setattr(full_batch_problem, "value_and_gradients", interrupted)
     trainer = mlpcore.Trainer(make_net("float64"), "mse", make())
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(*regression_data(dtype=np.float64), epochs=10**6)

@@ -10,22 +10,28 @@ from tolerances import GAUSS_NEWTON, TRAINED, assert_close
 
 import mlpcore
 from mlpcore import levenberg_marquardt, reference
+from mlpcore._validation import Batch
+from mlpcore.full_batch_problem import FullBatchProblem
+from mlpcore.topology import layer_views
 
 
-def residuals_of(net, x, y, reduction, sample_weight, weight_decay):
+def residuals_of(net, x, y, reduction, sample_weight, weight_decay, l2=0.0):
     """The residuals of loss and penalty, whose squares have the sum that is minimised."""
     weight = np.ones(len(x)) if sample_weight is None else sample_weight
     total = {"mean": weight.sum() * y.shape[1], "batch_mean": weight.sum(), "sum": 1.0}[reduction]
     scale = np.sqrt(weight / total)[:, np.newaxis]
+    decay = np.full(net.n_parameters, weight_decay)
+    for of_weight in layer_views(decay, net.sizes, net.has_bias)[0]:
+        of_weight += l2
 
     def function(parameters):
         layers = reference.layers_from_flat(parameters, net.sizes, net.activations, net.has_bias)
         jacobian = scale[..., np.newaxis] * reference.parameter_jacobian(layers, x)
         residuals = scale * (reference.forward(layers, x) - y)
-        root = np.sqrt(0.5 * weight_decay)
+        root = np.sqrt(0.5 * decay)
         return (
             np.concatenate([residuals.reshape(-1), root * parameters]),
-            np.concatenate([jacobian.reshape(-1, len(parameters)), root * np.eye(len(parameters))]),
+            np.concatenate([jacobian.reshape(-1, len(parameters)), np.diag(root)]),
         )
 
     return function
@@ -33,19 +39,22 @@ def residuals_of(net, x, y, reduction, sample_weight, weight_decay):
 
 @pytest.mark.parametrize("reduction", ["mean", "batch_mean", "sum"])
 @pytest.mark.parametrize(
-    ("damping", "weight_decay", "activations"),
+    ("damping", "weight_decay", "l2", "activations"),
     [
-        (1e-3, 0.0, ["tanh", "identity"]),
-        (1e-6, 0.1, ["softplus", "tanh"]),
-        (1.0, 0.0, ["sigmoid", "softmax"]),
+        (1e-3, 0.0, 0.0, ["tanh", "identity"]),
+        (1e-6, 0.1, 0.0, ["softplus", "tanh"]),
+        (1e-3, 0.02, 0.1, ["tanh", "tanh"]),
+        (1.0, 0.0, 0.0, ["sigmoid", "softmax"]),
     ],
 )
-def test_its_steps_are_those_of_the_reference(reduction, damping, weight_decay, activations, dtype):
+def test_its_steps_are_those_of_the_reference(
+    reduction, damping, weight_decay, l2, activations, dtype
+):
     x, y = regression_data(n_samples=30, dtype=dtype)
     weight = np.random.default_rng(0).uniform(0, 3, 30)
     net = mlpcore.MLP([3, 4, 2], activations, dtype=dtype, seed=0)
-    lm = mlpcore.LevenbergMarquardt(damping, weight_decay=weight_decay)
-    function = residuals_of(net, x, y, reduction, weight, weight_decay)
+    lm = mlpcore.LevenbergMarquardt(damping, weight_decay=weight_decay, l2=l2)
+    function = residuals_of(net, x, y, reduction, weight, weight_decay, l2)
     want, state = net.parameters.astype(np.float64), {}
     loss = mlpcore.losses.MSE(reduction)
     trainer = mlpcore.Trainer(net, loss, lm)
@@ -265,7 +274,55 @@ def test_a_jacobian_whose_square_is_not_finite_is_an_error():
         net.fit([[1e200]], [[0.0]], "mse", mlpcore.LevenbergMarquardt(), epochs=1)
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, 60])
+@pytest.mark.parametrize("n_rows", [30, 7])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_bend_of_the_outputs_is_their_second_derivative(weighted, n_rows):
+    x, y = regression_data(n_samples=30, dtype=np.float64)
+    weight = np.random.default_rng(0).uniform(0, 3, 30) if weighted else None
+    net = make_net("float64")
+    problem = FullBatchProblem(
+        net,
+        mlpcore.losses.MSE(),
+        Batch(np.ascontiguousarray(x), np.ascontiguousarray(y), weight),
+        mlpcore.LevenbergMarquardt(weight_decay=0.1),
+        1,
+    )
+    parameters, step = net.parameters.copy(), np.linspace(-0.01, 0.02, net.n_parameters)
+    got = levenberg_marquardt.bend_gradient(problem, parameters, step, n_rows)
+    h = 1e-3
+    ends = [
+        mlpcore.reference.forward(
+            reference.layers_from_flat(
+                parameters + k * h * step, net.sizes, net.activations, net.has_bias
+            ),
+            x,
+        )
+        for k in (-1, 0, 1)
+    ]
+    second = (ends[0] - 2 * ends[1] + ends[2]) / h**2
+    share = np.ones(30) if weight is None else weight
+    cotangent = 2 * second * share[:, np.newaxis] / (share.sum() * second.shape[1])
+    want = net.vjp(x, cotangent).flat
+    # The rest of a central difference, 0.1^2 / 6 of the step's length squared; and the rounding of
+    # a second difference, some epsilons over h^2 of the outputs.
+    np.testing.assert_allclose(got, want, atol=1e-3 * abs(want).max())
+
+
+def test_the_bend_saves_steps_in_a_curved_valley():
+    x = np.linspace(-1, 1, 60)[:, np.newaxis]
+    y = np.sin(3 * x)
+    reached = []
+    for bend in (levenberg_marquardt.LONGEST_BEND, -1.0):  # none is as short as that
+        net = mlpcore.MLP([1, 6, 6, 1], "tanh", dtype="float64", seed=0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(levenberg_marquardt, "LONGEST_BEND", bend)
+            history = net.fit(x, y, "mse", mlpcore.LevenbergMarquardt(), epochs=400)
+        losses = np.array([row["loss"] for row in history])
+        reached.append(int((losses > 1e-9).sum()))
+    assert reached[0] < 0.75 * reached[1]
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 63, 64, 65, 200])
 def test_damped_solutions(n):
     rng = np.random.default_rng(n)
     root = rng.standard_normal((n, n))
@@ -273,9 +330,10 @@ def test_damped_solutions(n):
     diagonal = hessian.diagonal().copy()
     for mu in (10.0, 0.5):  # the second time the diagonal has been overwritten
         want = np.linalg.solve(root @ root.T + mu * np.eye(n), -gradient)
-        got = levenberg_marquardt.solve_damped(hessian, diagonal, mu, gradient)
+        lower = levenberg_marquardt.damped_factor(hessian, diagonal, mu)
+        got = levenberg_marquardt.solve_factored(lower, -gradient)
         assert_close(got, want, GAUSS_NEWTON["float64"])
-    assert levenberg_marquardt.solve_damped(-root @ root.T, -diagonal, 0.0, gradient) is None
+    assert levenberg_marquardt.damped_factor(-root @ root.T, -diagonal, 0.0) is None
 
 
 @pytest.mark.parametrize(
@@ -287,6 +345,7 @@ def test_damped_solutions(n):
         ({"max_memory": 0}, ValueError, "max_memory"),
         ({"max_memory": 1e9}, TypeError, "max_memory"),
         ({"weight_decay": "0"}, TypeError, "weight_decay"),
+        ({"l2": -1.0}, ValueError, "l2"),
     ],
 )
 def test_arguments_out_of_range_are_refused(options, error, name):
@@ -296,7 +355,7 @@ def test_arguments_out_of_range_are_refused(options, error, name):
 
 def test_its_arguments_are_read_only():
     lm = mlpcore.LevenbergMarquardt()
-    for name in ("damping", "tolerance", "max_memory", "weight_decay"):
+    for name in ("damping", "tolerance", "max_memory", "weight_decay", "l2"):
         with pytest.raises(AttributeError):
             setattr(lm, name, 1)
     assert (lm.damping, lm.tolerance, lm.max_memory, lm.weight_decay) == (1e-3, 1e-8, 2**28, 0.0)

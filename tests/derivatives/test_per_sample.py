@@ -68,6 +68,62 @@ def test_classes(dtype):
     assert np.array_equal(net.per_sample_gradients(x[0], 0, "cross_entropy"), one)
 
 
+@pytest.mark.parametrize("output", ["identity", "sigmoid", "softmax"])
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_function_is_asked_for_each_sample_by_itself(depth, output, dtype, isa):
+    net = make_net(output, depth, dtype)
+    x = rows(net, 33)
+    y = targets(net, 33)
+    kept = []
+
+    def mean_of_squares(y_hat, y):
+        kept.append((y_hat.shape, y_hat.flags.writeable, y.flags.writeable))
+        return ((y_hat - y) ** 2).mean(), 2 * (y_hat - y) / y.size
+
+    got = net.per_sample_gradients(x, y, mean_of_squares)
+    assert kept == [((1, net.sizes[-1]), False, False)] * 33
+    assert_close(got, net.per_sample_gradients(x, y, "mse"), on_isa(GRADIENT, dtype))
+    for i in (0, 32):
+        alone = net.value_and_grad(x[i], y[i], mean_of_squares)[1].flat
+        assert np.array_equal(got[i], alone)
+        assert np.array_equal(net.per_sample_gradients(x[i], y[i], mean_of_squares), alone)
+    norms = net.per_sample_gradient_norms(x, y, mean_of_squares)
+    assert_close(norms, np.linalg.norm(got.astype(float), axis=1), LOSS[dtype])
+    one = net.per_sample_gradient_norms(x[0], y[0], mean_of_squares)
+    assert one.shape == ()
+    assert one == norms[0]
+
+
+def test_a_function_may_take_targets_of_its_own():
+    net = make_net("tanh", 2, "float64")
+    x, names = rows(net, 3), np.array(["up", "down", "up"])
+
+    def signed(y_hat, y):
+        sign = np.where(y == "up", 1.0, -1.0)[:, np.newaxis]
+        return (sign * y_hat).sum(), sign * np.ones_like(y_hat)
+
+    got = net.per_sample_gradients(x, names, signed)
+    for i, sign in enumerate((1.0, -1.0, 1.0)):
+        want = net.vjp(x[i], np.full(net.sizes[-1], sign)).flat
+        assert np.array_equal(got[i], want)
+
+
+def test_a_function_and_out():
+    net = mlpcore.MLP([2, 3], "tanh", dtype="float64", seed=0)
+
+    def signed(y_hat, y):
+        return y_hat.sum(), np.ones_like(y_hat)
+
+    memory = np.arange(60.0)
+    x = memory[:8].reshape(4, 2)
+    want = net.per_sample_gradients(x.copy(), np.ones((4, 3)), signed)
+    out = memory[5:41].reshape(4, 9)
+    assert net.per_sample_gradients(x, np.ones((4, 3)), signed, out) is out
+    assert np.array_equal(out, want)
+    nothing = net.per_sample_gradients(np.empty((0, 2)), np.empty((0, 3)), signed)
+    assert nothing.shape == (0, 9)
+
+
 def test_their_sum_is_the_gradient_of_the_summed_loss(dtype):
     net = make_net("gelu", 3, dtype)
     x = rows(net, 1100)
@@ -139,8 +195,10 @@ def test_what_does_not_fit_is_refused():
             call(y, y, "mse")
         with pytest.raises(ValueError, match="y: expected shape"):
             call(x, y[:2], "mse")
-        with pytest.raises(TypeError, match=r"loss: expected a name or an instance of mlpcore\."):
-            call(x, y, lambda y_hat, y: (0.0, y_hat))
+        with pytest.raises(ValueError, match=r"loss's dl_dy_hat: expected shape \(1, 5\)"):
+            call(x, y, lambda y_hat, y: (0.0, y_hat[0]))
+        with pytest.raises(TypeError, match="loss: expected the function to return"):
+            call(x, y, lambda y_hat, y: 0.0)
     with pytest.raises(ValueError, match=r"out: expected shape \(7, 158\)"):
         net.per_sample_gradients(x, y, "mse", np.empty((7, 3), np.float32))
     with pytest.raises(TypeError, match="out: expected an array"):

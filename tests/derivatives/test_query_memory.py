@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Memory of the derivative queries: any allocation may fail, and the second call makes none."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -92,3 +96,51 @@ def test_shapes_may_change_from_call_to_call(query):
         part = call(net, x[:n], y[:n], v)
         if part.shape[0] == n:
             assert np.array_equal(part, whole[:n])
+
+
+PEAK_OF_HESSIAN = """
+import sys
+from pathlib import Path
+import numpy as np
+import mlpcore
+n_samples, n_inputs, width, n_outputs, n_threads = map(int, sys.argv[1:])
+mlpcore.set_n_threads(n_threads)
+net = mlpcore.MLP([n_inputs, width, width, n_outputs], "tanh", dtype="float64", seed=0)
+x = np.ones((n_samples, n_inputs))
+mlpcore.MLP([1, 1], "tanh").input_hessian([1.0])  # imports
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+before = peak()
+hessian = net.input_hessian(x)
+print(peak() - before - hessian.nbytes)
+"""
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is Linux's to tell"
+)
+@pytest.mark.parametrize(
+    ("n_samples", "n_inputs", "width", "n_outputs", "n_threads"),
+    [
+        (1, 10, 64, 1, 1),
+        (30_000, 10, 64, 1, 1),
+        (1, 300, 500, 3, 1),
+        (20, 300, 500, 3, 2),
+        (1, 2, 20, 2000, 1),
+        (1, 1500, 4, 1, 1),
+    ],
+)
+def test_input_hessian_needs_what_its_documentation_says(
+    n_samples, n_inputs, width, n_outputs, n_threads
+):
+    arguments = map(str, (n_samples, n_inputs, width, n_outputs, n_threads))
+    program = [sys.executable, "-c", PEAK_OF_HESSIAN, *arguments]
+    extra = int(subprocess.run(program, check=True, capture_output=True, text=True).stdout)
+    # Rows may be longer by some registers.
+    moved = max(n_inputs * (max(width, n_outputs) + 64), n_outputs * (width + 64))
+    reals = (2 * n_inputs + n_outputs + 256) * 2 * width + n_inputs * (n_inputs + n_outputs)
+    reals += 2 * moved
+    # Beside that: threads, their stacks, Python's own, and pages where something else was before.
+    assert extra < n_threads * (2**19 + 8 * reals) + 2**21
