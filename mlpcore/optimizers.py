@@ -177,7 +177,7 @@ class Optimizer(_core.OptimizerKernel):
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = (self.n_steps, self.first_moment, self.second_moment)
-        return _remade, (type(self), self._arguments, state), added_attributes(self, ())
+        return remade, (type(self), self._arguments, state), added_attributes(self, ())
 
     def __setstate__(self, state: Any) -> None:
         restore_attributes(self, state)
@@ -466,7 +466,7 @@ class RMSprop(Optimizer):
         _KERNEL["momentum"].__set__(self, check_momentum(momentum, False)[0])
 
 
-def _remade(
+def remade(
     cls: type[Optimizer],
     arguments: dict[str, Any],
     state: tuple[int, Array | None, Array | None],

@@ -18,7 +18,7 @@ from .history import History
 from .progress import progress_bar
 from .sobolev import check_no_dropout, with_dy_dx
 from .steps import train_step
-from .training import Training
+from .training import Training, spread_schedule
 
 if TYPE_CHECKING:
     from .metrics import Metric
@@ -313,8 +313,7 @@ class Trainer(Training):
         callbacks = _as_callbacks(callbacks)
         if progress is not None:
             check_bool(progress, "progress")
-        if not isinstance(self.optimizer, FullBatchOptimizer):
-            self._rates.begin(self.optimizer, epochs)
+        spread_schedule(self, epochs)
         self._take_up(early_stopping)
         with progress_bar(epochs, progress) as bar:
 

@@ -15,6 +15,8 @@ from ..callbacks import EarlyStopping
 from ..full_batch import FullBatchOptimizer
 from ..sparse_rows import SparseRows
 from ..trainer import Trainer
+from ..training import memory_of, remember, spread_schedule
+from ..training_state import TrainingState
 from .convergence import Convergence
 from .foundation import ConvergenceWarning
 from .settings import OF_THE_TRAINER, make_optimizer
@@ -156,11 +158,10 @@ def make_trainer(
             seed=seed,
             n_threads=estimator.n_threads,
         )
-        if not isinstance(trainer.optimizer, FullBatchOptimizer):
-            # Also where partial_fit makes one epoch at a time.
-            trainer._rates.begin(trainer.optimizer, estimator.max_iter)
+        spread_schedule(trainer, estimator.max_iter)  # partial_fit makes one epoch at a time
         if former is not None:
-            trainer._go_on_from(former)
+            state, history = TrainingState(former.n_epochs), former.history
+            remember(trainer, memory_of(trainer)._replace(state=state, history=history))
         estimator._trainer_settings = settings
     assert trainer is not None
     if not isinstance(trainer.optimizer, FullBatchOptimizer):
@@ -192,6 +193,7 @@ def train(estimator: BaseMLP, trainer: Trainer, fit: Fit) -> None:
         constant=fit.objective.constant,
         alpha=estimator.alpha / fit.batch_weight,
         l1=estimator.l1 / fit.batch_weight,
+        weights=[weight.T.ravel() for weight in trainer.net.weights],  # as they lie in memory
     )
     n_before, is_interrupted = trainer.n_epochs, False
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..lbfgs import LBFGS
-from ..optimizers import SGD, Adam, Optimizer, _remade
+from ..optimizers import SGD, Adam, Optimizer, remade
 
 if TYPE_CHECKING:
     from ..full_batch import AnyOptimizer
@@ -99,4 +99,4 @@ def make_optimizer(estimator: Any, l2: float, former: AnyOptimizer | None) -> An
     if not isinstance(former, Optimizer) or type(former) is not type(optimizer):
         return optimizer
     moments = former.n_steps, former.first_moment, former.second_moment
-    return _remade(type(optimizer), optimizer._arguments, moments)
+    return remade(type(optimizer), optimizer._arguments, moments)
