@@ -200,7 +200,8 @@ MLP_INLINE void MLP_REAL(adam_moments)(const mlp_adam_constants *c, int decouple
     else
         g = v_fma(c->decay, *p, g);
     *m = v_fma(c->beta1, *m, MLP_REAL(gradual_product)(c->one_minus_beta1, g));
-    *v = v_fma(c->beta2, *v, MLP_REAL(gradual_product)(MLP_REAL(gradual_product)(c->one_minus_beta2, g), g));
+    *v = v_fma(c->beta2, *v,
+               MLP_REAL(gradual_product)(MLP_REAL(gradual_product)(c->one_minus_beta2, g), g));
 }
 
 /*

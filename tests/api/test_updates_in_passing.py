@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mlpcore
-from mlpcore.optimizers import _remade
+from mlpcore.optimizers import remade
 
 RULES = {
     "momentum": lambda: mlpcore.SGD(0.05, momentum=0.9),
@@ -131,7 +131,7 @@ def test_what_is_known_of_moments_from_elsewhere(dtype, n_made):
     large = float(np.finfo(dtype).max) * 1e-6
     arguments = {"learning_rate": 1e-4 / large, "beta2": 0.0, "epsilon": 1e-8}
     moments = np.full_like(net.parameters, large), np.zeros_like(net.parameters)
-    optimizer = _remade(mlpcore.Adam, arguments, (5, *moments))
+    optimizer = remade(mlpcore.Adam, arguments, (5, *moments))
     for _ in range(n_made):
         net.train_step(x, y, "mse", optimizer)
     check_refused(net, x, net(x), optimizer)
