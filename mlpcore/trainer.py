@@ -211,8 +211,9 @@ class Trainer(Training):
             If another call, in another thread, trains this net or uses this optimizer; the net may
             be asked meanwhile, and answers with parameters from before and after an update.
         KeyboardInterrupt
-            After Ctrl-C, once the running update is complete. The epoch that it cuts short is not
-            counted; the next `fit` of as many rows goes on where it was cut.
+            After Ctrl-C, once the running update is complete or, of many rows, given up. The epoch
+            that it cuts short is not counted; the next `fit` of as many rows goes on where it was
+            cut.
         ValueError, TypeError
             If an argument does not fit, `x`, `y` or `sample_weight` is not finite, or a target is
             not in the range of the loss: [0, 1] for ``bce`` and ``bce_with_logits``, 0 and above
