@@ -253,7 +253,7 @@ class Network:
     ) -> tuple[int, float, int]: ...
     # (status, sum over batches of loss times the batch's share of the rows, updates made); rows
     # that the order leaves out are not used.
-    # A Ctrl-C raises KeyboardInterrupt after the running update.
+    # A Ctrl-C raises KeyboardInterrupt after the running update, or before one of many rows.
 
 def register(losses: Mapping[str, LossKernel], gradients: type[GradientArrays]) -> None: ...
 def aligned_zeros(n: int, dtype: str) -> Array: ...  # (n,), 64-byte aligned

@@ -20,12 +20,6 @@ OK = MLP_OK
 NOT_FINITE = MLP_NOT_FINITE
 
 
-cdef int check(mlp_status status) except -1:
-    if status == MLP_OUT_OF_MEMORY:
-        raise MemoryError("no memory for the arrays of this call; nothing was changed")
-    return 0
-
-
 include "binding/arrays.pxi"
 include "binding/machine.pxi"
 include "binding/losses.pxi"

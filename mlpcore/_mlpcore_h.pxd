@@ -112,15 +112,11 @@ cdef extern from "mlpcore.h" nogil:
         uint64_t seed
         uint64_t step
 
-    ctypedef int (*mlp_poll)(void *context)
-
     ctypedef struct mlp_epoch:
         const int64_t *order
         size_t batch_size
         const double *learning_rates
         const mlp_dropout *dropout
-        mlp_poll poll
-        void *poll_context
         size_t n_steps
         double loss_total
 
@@ -136,6 +132,8 @@ cdef extern from "mlpcore.h" nogil:
     size_t mlp_network_n_parameters(const mlp_network *network)
     mlp_status mlp_workspace_create(const mlp_network *network, mlp_workspace **workspace)
     void mlp_workspace_destroy(mlp_workspace *workspace)
+    ctypedef int (*mlp_poll)(void *context)
+    void mlp_workspace_watch(mlp_workspace *workspace, mlp_poll poll, void *context)
     mlp_status mlp_forward(mlp_workspace *workspace, const void *parameters, size_t n_samples,
                            const void *x, void *y, size_t n_threads)
     mlp_status mlp_forward_records(mlp_workspace *workspace, const void *parameters,

@@ -29,7 +29,8 @@ from .losses import NAMED, Loss
 from .optimizer_base import Optimizer, remade
 from .rates import RateState
 from .schedules import Schedule
-from .training_state import PartOfEpoch, TrainingState
+from .training import memory_of, remember
+from .training_state import Memory, PartOfEpoch, TrainingState
 
 if TYPE_CHECKING:
     from ._core import Array
@@ -67,7 +68,8 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     trainer.optimizer._check_idle()
     net_metadata, net_arrays = pack(trainer.net)
     arrays = {f"net.{name}": array for name, array in net_arrays.items()}
-    state, best = trainer._state, trainer._state.best
+    state, rates, history = memory_of(trainer)
+    best = state.best
     optimizer = trainer.optimizer
     if isinstance(optimizer, FullBatchOptimizer):
         moments: dict[str, Any] = {}
@@ -95,7 +97,7 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         "seed": trainer.seed,
         "n_threads": trainer.n_threads,
         "dy_dx_weight": trainer.dy_dx_weight,
-        "rates": asdict(trainer._rates.state),
+        "rates": asdict(rates),
         "n_epochs": state.n_epochs,
         "part": None if state.part is None else _part_to_json(state.part),
         "best": None
@@ -106,7 +108,7 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
             "epochs_since": best.epochs_since,
             "has_stopped": best.has_stopped,
         },
-        "history": [_row_to_json(row) for row in trainer.history],
+        "history": [_row_to_json(row) for row in history],
     }
     text = json.dumps(content, separators=(",", ":")).encode("ascii")
     arrays["state"] = np.frombuffer(text, np.uint8)
@@ -187,10 +189,10 @@ def _trainer(
         n_threads=fields.of("n_threads", int, None),
         dy_dx_weight=fields.number("dy_dx_weight"),
     )
-    trainer._rates.state = _rates(fields.of("rates", dict))
+    rates = _rates(fields.of("rates", dict))
     part = fields.of("part", dict, None)
     best = fields.of("best", dict, None)
-    trainer._state = TrainingState(
+    state = TrainingState(
         fields.count("n_epochs"),
         None if part is None else _part(part),
         None if best is None else _best(best, arrays),
@@ -200,7 +202,7 @@ def _trainer(
     rows = fields.of("history", list)
     if not all(isinstance(row, dict) for row in rows):
         raise ValueError("history: expected rows by name")
-    trainer._history = History(rows)
+    remember(trainer, Memory(state, rates, History(rows)))
     return trainer
 
 
@@ -250,9 +252,7 @@ def _rates(values: dict[str, Any]) -> RateState:
 
 
 def _part_to_json(part: PartOfEpoch) -> dict[str, Any]:
-    values = {name: getattr(part, name) for name in PartOfEpoch.__dataclass_fields__}
-    values["block"] = [part.block.n_steps, part.block.loss_total]
-    return values
+    return part._asdict() | {"block": [part.block.n_steps, part.block.loss_total]}
 
 
 def _part(values: dict[str, Any]) -> PartOfEpoch:

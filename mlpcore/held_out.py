@@ -102,8 +102,29 @@ def held_out_rows(validation: Any, x: Any, y: Any, seed: int) -> Array | None:
             f"validation: expected a share that holds out some of {n_rows} rows and leaves some, "
             f"got {validation!r}"
         )
-    order = _core.permutation(_core.random_key(seed, "held_out", 0), 0, n_rows)
-    return np.sort(order[:n_held_out])
+    return drawn_rows(n_held_out, np.zeros(n_rows, np.int64), seed)
+
+
+def drawn_rows(n_drawn: int, strata: Array, seed: int) -> Array:
+    """Return the numbers of so many rows, ascending, of each stratum alike.
+
+    The strata, whose numbers are those of the rows' classes, get their parts of the whole number by
+    the largest remainder. Which rows depends on the seed and the strata alone.
+
+    Examples
+    --------
+    >>> strata = np.repeat([0, 1], [90, 10])
+    >>> np.bincount(strata[drawn_rows(10, strata, 0)]).tolist()
+    [9, 1]
+    """
+    order = _core.permutation(_core.random_key(seed, "held_out", 0), 0, len(strata))
+    wanted = np.bincount(strata) * (n_drawn / len(strata))
+    parts = np.floor(wanted).astype(np.int64)
+    largest = np.argsort(parts - wanted, kind="stable")[: n_drawn - int(parts.sum())]
+    parts[largest] += 1
+    shuffled = strata[order]
+    chosen = [order[shuffled == k][: parts[k]] for k in np.flatnonzero(parts)]
+    return np.sort(np.concatenate([np.empty(0, np.int64), *chosen]))
 
 
 def as_held_out(

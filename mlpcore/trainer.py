@@ -18,7 +18,7 @@ from .history import History
 from .progress import progress_bar
 from .sobolev import check_no_dropout, with_dy_dx
 from .steps import train_step
-from .training import Training
+from .training import Training, spread_schedule
 
 if TYPE_CHECKING:
     from .metrics import Metric
@@ -211,8 +211,9 @@ class Trainer(Training):
             If another call, in another thread, trains this net or uses this optimizer; the net may
             be asked meanwhile, and answers with parameters from before and after an update.
         KeyboardInterrupt
-            After Ctrl-C, once the running update is complete. The epoch that it cuts short is not
-            counted; the next `fit` of as many rows goes on where it was cut.
+            After Ctrl-C, once the running update is complete or, of many rows, given up. The epoch
+            that it cuts short is not counted; the next `fit` of as many rows goes on where it was
+            cut.
         ValueError, TypeError
             If an argument does not fit, `x`, `y` or `sample_weight` is not finite, or a target is
             not in the range of the loss: [0, 1] for ``bce`` and ``bce_with_logits``, 0 and above
@@ -313,8 +314,7 @@ class Trainer(Training):
         callbacks = _as_callbacks(callbacks)
         if progress is not None:
             check_bool(progress, "progress")
-        if not isinstance(self.optimizer, FullBatchOptimizer):
-            self._rates.begin(self.optimizer, epochs)
+        spread_schedule(self, epochs)
         self._take_up(early_stopping)
         with progress_bar(epochs, progress) as bar:
 

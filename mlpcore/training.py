@@ -30,7 +30,7 @@ from .rates import Rates
 from .schedules import ReduceOnPlateau, Schedule, as_schedule
 from .sobolev import check_dy_dx_weight, check_no_dropout
 from .steps import train_epoch
-from .training_state import PartOfEpoch, TrainingState
+from .training_state import Memory, PartOfEpoch, TrainingState, nothing_learnt
 
 if TYPE_CHECKING:
     from .full_batch import AnyOptimizer
@@ -164,11 +164,6 @@ class Training:
         """Epochs completed so far."""
         return self._state.n_epochs
 
-    def _go_on_from(self, other: Training) -> None:
-        """Count epochs, and write the history, as if the other one's had been made here."""
-        self._history = other._history
-        self._state = TrainingState(other.n_epochs)
-
     # ---- one epoch -------------------------------------------------------------------------------
 
     def _epoch(self, source: Source, held_out: HeldOut | None) -> dict[str, Any]:
@@ -177,12 +172,12 @@ class Training:
         optimizer, part = self._step_optimizer, self._state.part
         assert self.batch_size is not None
         if part is None or part.layout != source.layout:
-            part = PartOfEpoch(source.layout, self.batch_size)
+            part = nothing_learnt(source.layout, self.batch_size)
             self._state = TrainingState(epoch, part, self._state.best)
         self._rates.begin_epoch(optimizer, epoch)
         start = time.perf_counter()
         for block in source.blocks(self.seed if self.shuffle else None, epoch, part.n_blocks):
-            self._learn(block, source, part, n_threads)
+            self._learn(block, source, part, optimizer, n_threads)
             now = time.perf_counter()
             part = part.after_block(block.n_rows, now - start)
             self._state = TrainingState(epoch, part, self._state.best)
@@ -191,7 +186,7 @@ class Training:
             raise ValueError("x: expected at least one row, got none")
         row = {"epoch": epoch + 1, "loss": part.loss, "seconds": part.seconds}
         row["learning_rate"] = optimizer.learning_rate
-        return self._epoch_done(row, held_out)
+        return self._epoch_done(row, held_out, n_threads)
 
     def _iterations(
         self,
@@ -213,16 +208,18 @@ class Training:
             nonlocal start
             seconds = time.perf_counter() - start
             row = {"epoch": self.n_epochs + 1, "loss": figures.pop("loss"), "seconds": seconds}
-            stop = after(self._epoch_done(row | figures, held_out))
+            stop = after(self._epoch_done(row | figures, held_out, n_threads))
             problem.epoch = self.n_epochs + 1
             start = time.perf_counter()
             return stop
 
         optimizer._minimize(problem, epochs, iteration_done)
 
-    def _epoch_done(self, row: dict[str, Any], held_out: HeldOut | None) -> dict[str, Any]:
+    def _epoch_done(
+        self, row: dict[str, Any], held_out: HeldOut | None, n_threads: int
+    ) -> dict[str, Any]:
         """Count an epoch, and return its row with what the held-out rows say."""
-        epoch, n_threads = self.n_epochs, as_n_threads(self.n_threads)
+        epoch = self.n_epochs
         if held_out is not None:
             row |= held_out.figures(n_threads)
         best = self._state.best
@@ -236,7 +233,14 @@ class Training:
         self._rates.state, self._state = rates, TrainingState(epoch + 1, None, best)
         return row
 
-    def _learn(self, block: Block, source: Source, part: PartOfEpoch, n_threads: int) -> None:
+    def _learn(
+        self,
+        block: Block,
+        source: Source,
+        part: PartOfEpoch,
+        optimizer: Optimizer,
+        n_threads: int,
+    ) -> None:
         """Make the updates of a block, or what is left of them."""
         if block.n_rows == 0:
             return
@@ -254,7 +258,7 @@ class Training:
             block.order,
             batch_size,
             self.loss,
-            self._step_optimizer,
+            optimizer,
             n_threads,
             rates,
             part.block,
@@ -296,7 +300,7 @@ class Training:
             best = replace(best, epochs_since=0, latest=None, has_stopped=False)
         else:
             best = replace(best, latest=None)
-        self._state = replace(self._state, best=best)
+        self._state = self._state._replace(best=best)
 
     def _has_to_stop(self) -> bool:
         best = self._state.best
@@ -308,7 +312,7 @@ class Training:
             return
         latest = None if best.parameters is None else self.net.parameters.copy()
         ended = replace(best, latest=latest, has_stopped=best.patience_is_over)
-        self._state = replace(self._state, best=ended)
+        self._state = self._state._replace(best=ended)
         if best.parameters is not None:
             self.net.parameters[:] = best.parameters
 
@@ -336,3 +340,22 @@ class Training:
                 "schedule: expected one by the epoch with an iterable of batches, whose steps "
                 f"cannot be counted before, got {schedule!r}"
             )
+
+
+# ---- for checkpoints, and for whoever makes trainers that take the place of others ---------------
+
+
+def memory_of(trainer: Training) -> Memory:
+    """Return all that a trainer goes on from, besides its net and its optimizer."""
+    return Memory(trainer._state, trainer._rates.state, trainer._history)
+
+
+def remember(trainer: Training, memory: Memory) -> None:
+    """Let a trainer go on from what another one of the same settings has remembered."""
+    trainer._state, trainer._rates.state, trainer._history = memory
+
+
+def spread_schedule(trainer: Training, epochs: int) -> None:
+    """Spread the schedule over so many epochs, however few the first `fit` makes."""
+    if not isinstance(trainer.optimizer, FullBatchOptimizer):
+        trainer._rates.begin(trainer.optimizer, epochs)

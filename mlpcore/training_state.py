@@ -7,25 +7,28 @@ which the core keeps as it makes them. Wherever Ctrl-C strikes, they fit the par
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
-from . import _core
-from .callbacks import BestEpoch
+from ._core import EpochPosition
+
+if TYPE_CHECKING:
+    from .callbacks import BestEpoch
+    from .history import History
+    from .rates import RateState
 
 
-@dataclass(frozen=True)
-class PartOfEpoch:
+class PartOfEpoch(NamedTuple):
     """The part of an epoch that has been learnt."""
 
     # Of the source; an epoch of other data begins anew.
     layout: tuple[int, ...] | None
     batch_size: int
-    n_blocks: int = 0  # blocks that were learnt
-    n_rows: int = 0  # in these blocks
-    n_steps: int = 0  # made of these blocks
-    loss: float = 0.0  # the mean of these rows
-    seconds: float = 0.0
-    block: _core.EpochPosition = field(default_factory=_core.EpochPosition)
+    n_blocks: int  # blocks that were learnt
+    n_rows: int  # in these blocks
+    n_steps: int  # made of these blocks
+    loss: float  # the mean of these rows
+    seconds: float
+    block: EpochPosition
 
     def after_block(self, n_rows: int, seconds: float) -> PartOfEpoch:
         """The part with the running block, whose last step has been made."""
@@ -42,13 +45,26 @@ class PartOfEpoch:
             self.n_steps + self.block.n_steps,
             loss,
             self.seconds + seconds,
+            EpochPosition(),
         )
 
 
-@dataclass(frozen=True)
-class TrainingState:
+def nothing_learnt(layout: tuple[int, ...] | None, batch_size: int) -> PartOfEpoch:
+    """Return the beginning of an epoch."""
+    return PartOfEpoch(layout, batch_size, 0, 0, 0, 0.0, 0.0, EpochPosition())
+
+
+class TrainingState(NamedTuple):
     """Epochs completed, the epoch under way and the best one."""
 
     n_epochs: int = 0
     part: PartOfEpoch | None = None
     best: BestEpoch | None = None
+
+
+class Memory(NamedTuple):
+    """All that a trainer goes on from, besides its net, its optimizer and the data."""
+
+    state: TrainingState
+    rates: RateState
+    history: History

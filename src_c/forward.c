@@ -58,7 +58,6 @@ mlp_status mlp_forward(mlp_workspace *w, const void *parameters, size_t n_sample
     if (status != MLP_OK) return status;
     mlp_workspace_bind(w, parameters, 0);
     forward_region region = {w, n_samples, x, y};
-    mlp_parallel_for(n_threads, mlp_quotient_up(n_samples, needs.strip_rows), forward_task,
-                     &region);
-    return MLP_OK;
+    return mlp_polled_for(w, n_threads, mlp_quotient_up(n_samples, strip_rows),
+                          strip_rows * mlp_forward_work(net), forward_task, &region);
 }

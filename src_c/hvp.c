@@ -200,9 +200,11 @@ mlp_status mlp_hvp(mlp_workspace *w, const void *parameters, const mlp_batch *ba
     const mlp_status status = mlp_query_prepare(w, &needs);
     if (status != MLP_OK) return status;
     mlp_query_bind(w, parameters, vector);
+    const size_t block_work = MLP_BLOCK_ROWS * 6 * mlp_forward_work(net) / n_threads;
     size_t first = 0;
     do {
         const size_t n_rows = mlp_smaller(n_samples - first, MLP_BLOCK_ROWS);
+        if (first > 0 && mlp_is_interrupted(w, block_work)) return MLP_INTERRUPTED;
         region.block = mlp_batch_rows(kernels, batch, first, n_rows, n_inputs, last->n_outputs);
         region.accumulate = first > 0;
         region.strip_rows =

@@ -203,6 +203,6 @@ mlp_status mlp_input_hessian(mlp_workspace *w, const void *parameters, size_t n_
     kernels->turn(last->n_inputs, n_outputs, w->query->products[net->n_layers - 1].weight,
                   w->query->shared);
     hessian_region region = {w, n_samples, n_units, x, hessian};
-    mlp_parallel_for(n_threads, mlp_quotient_up(n_samples, needs.n_rows), hessian_task, &region);
-    return MLP_OK;
+    return mlp_polled_for(w, n_threads, mlp_quotient_up(n_samples, needs.n_rows),
+                          needs.n_rows * work, hessian_task, &region);
 }

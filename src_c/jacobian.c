@@ -161,6 +161,7 @@ mlp_status mlp_jacobian(mlp_workspace *w, const void *parameters, size_t n_sampl
         kernels->turn(last->n_inputs, last->n_outputs, w->query->products[net->n_layers - 1].weight,
                       w->query->shared);
     jacobian_region region = {w, n_samples, forward_mode, x, y, jacobian};
-    mlp_parallel_for(n_threads, mlp_quotient_up(n_samples, n_rows), jacobian_task, &region);
-    return MLP_OK;
+    const size_t work = mlp_forward_work(net) + mlp_jacobian_work(net, forward_mode);
+    return mlp_polled_for(w, n_threads, mlp_quotient_up(n_samples, n_rows), n_rows * work,
+                          jacobian_task, &region);
 }

@@ -85,8 +85,8 @@ mlp_status mlp_jvp(mlp_workspace *w, const void *parameters, size_t n_samples, c
     if (status != MLP_OK) return status;
     mlp_query_bind(w, parameters, direction);
     jvp_region region = {w, n_samples, x, tangent, direction != NULL, y, dy};
-    mlp_parallel_for(n_threads, mlp_quotient_up(n_samples, n_rows), jvp_task, &region);
-    return MLP_OK;
+    return mlp_polled_for(w, n_threads, mlp_quotient_up(n_samples, n_rows),
+                          n_rows * n_products * mlp_forward_work(net), jvp_task, &region);
 }
 
 mlp_status mlp_vjp(mlp_workspace *w, const void *parameters, size_t n_samples, const void *x,
@@ -98,6 +98,6 @@ mlp_status mlp_vjp(mlp_workspace *w, const void *parameters, size_t n_samples, c
                            .gradients = gradients,
                            .grad_x = grad_x};
     const mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
-    if (status == MLP_OK) mlp_pass_run(w, &pass, parameters, NULL);
-    return status;
+    if (status != MLP_OK) return status;
+    return mlp_pass_run(w, &pass, parameters, NULL) == MLP_STOPPED ? MLP_INTERRUPTED : MLP_OK;
 }

@@ -84,6 +84,7 @@ mlp_status mlp_laplacian(mlp_workspace *w, const void *parameters, size_t n_samp
     if (status != MLP_OK) return status;
     mlp_query_bind(w, parameters, NULL);
     laplacian_region region = {w, n_samples, x, laplacian};
-    mlp_parallel_for(n_threads, mlp_quotient_up(n_samples, n_rows), laplacian_task, &region);
-    return MLP_OK;
+    return mlp_polled_for(w, n_threads, mlp_quotient_up(n_samples, n_rows),
+                          n_rows * (n_directions + 1) * mlp_forward_work(net), laplacian_task,
+                          &region);
 }

@@ -35,7 +35,7 @@ typedef enum mlp_status {
     MLP_OK = 0,
     MLP_OUT_OF_MEMORY, /* nothing was written */
     MLP_NOT_FINITE,    /* the loss, or a parameter after this update: that update was not made */
-    MLP_INTERRUPTED    /* the caller's poll asked to stop; all updates before it are complete */
+    MLP_INTERRUPTED    /* the workspace's poll said stop: no update is half made */
 } mlp_status;
 
 typedef enum mlp_dtype { MLP_FLOAT32 = 0, MLP_FLOAT64 = 1 } mlp_dtype;
@@ -143,6 +143,12 @@ size_t mlp_network_n_parameters(const mlp_network *network);
 mlp_status mlp_workspace_create(const mlp_network *network, mlp_workspace **workspace);
 void mlp_workspace_destroy(mlp_workspace *workspace);
 
+/* Asked about every 10 ms by the thread that calls, between two parts of its work and not after the
+ * last; anything but 0 ends the call with MLP_INTERRUPTED, and what it was to compute is in part
+ * unwritten. It may use any other workspace. NULL, as after mlp_workspace_create: nobody asks. */
+typedef int (*mlp_poll)(void *context);
+void mlp_workspace_watch(mlp_workspace *workspace, mlp_poll poll, void *context);
+
 /* Dropout in a training step: the output of unit j of hidden layer l in row i of the batch is 0 with
  * probability rates[l], else divided by 1 - rates[l]; which ones is a function of seed, step, l, i
  * and j. */
@@ -235,17 +241,11 @@ mlp_status mlp_train_step(mlp_workspace *workspace, void *parameters, const mlp_
                           const mlp_loss *loss, const mlp_dropout *dropout,
                           mlp_optimizer *optimizer, double *value, size_t n_threads);
 
-/* Asked between two steps about every 10 ms, never after the last one; anything but 0 stops the
- * epoch. It may use any other workspace. */
-typedef int (*mlp_poll)(void *context);
-
 typedef struct mlp_epoch {
     const int64_t *order;         /* (N,) the rows as they are learnt; NULL: as they lie */
     size_t batch_size;            /* at least 1; the last batch may be smaller, and is used */
     const double *learning_rates; /* one for each step of the epoch; NULL: the optimizer's */
     const mlp_dropout *dropout;   /* at the optimizer's step, whatever its own; NULL: none */
-    mlp_poll poll;                /* may be NULL */
-    void *poll_context;
     /* Both in and out: a call goes on with the epoch that an earlier one has begun. */
     size_t n_steps;    /* updates made; their rows are passed over */
     double loss_total; /* loss of each batch times its share of the rows, summed */

@@ -77,6 +77,9 @@ typedef struct mlp_query mlp_query;
 struct mlp_workspace {
     const mlp_network *network;
     mlp_query *query; /* scratch of the derivative queries (query.h); NULL before the first */
+    mlp_poll poll;    /* may be NULL */
+    void *poll_context;
+    size_t unpolled; /* multiply-adds since the poll was asked */
     mlp_arena arena;
     mlp_needs needs;        /* what the arena is laid out for */
     mlp_linear *linears;    /* (n_layers) of the running call */
@@ -100,6 +103,20 @@ mlp_status mlp_workspace_prepare(mlp_workspace *workspace, const mlp_needs *need
 
 /* workspace.c: threads worth using for so many multiply-adds, at most n_threads. */
 size_t mlp_useful_threads(size_t n_threads, size_t work);
+
+/* workspace.c: after so many multiply-adds of this thread: whether to end the call at once, as the
+ * poll says. It is asked where some 10 ms have passed, a small part of the time in which a person
+ * expects an answer to Ctrl-C. */
+int mlp_is_interrupted(mlp_workspace *workspace, size_t work);
+
+/* Of a row on its way forward, activations counted as the time that they take. */
+MLP_INLINE size_t mlp_forward_work(const mlp_network *network) {
+    return network->n_weights + 32 * network->total_width;
+}
+
+/* workspace.c: mlp_parallel_for of tasks of so many multiply-adds each, with polls in between. */
+mlp_status mlp_polled_for(mlp_workspace *workspace, size_t n_threads, size_t n_tasks,
+                          size_t task_work, mlp_task run, void *context);
 
 /* workspace.c: rows of a strip, so that reals_per_row of each stay in L2 if the weights do, and
  * every thread gets the same number of strips, give or take a row. At least 1. */

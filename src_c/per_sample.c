@@ -133,6 +133,6 @@ mlp_status mlp_per_sample_gradients(mlp_workspace *w, const void *parameters,
     const mlp_status status = mlp_query_prepare(w, &needs);
     if (status != MLP_OK) return status;
     mlp_query_bind(w, parameters, NULL);
-    mlp_parallel_for(n_threads, mlp_quotient_up(n_samples, needs.n_rows), sample_task, &region);
-    return MLP_OK;
+    return mlp_polled_for(w, n_threads, mlp_quotient_up(n_samples, needs.n_rows),
+                          needs.n_rows * 3 * mlp_forward_work(net), sample_task, &region);
 }

@@ -236,10 +236,14 @@ mlp_outcome mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *par
                                .gradients = pass->own_gradients ? w->gradients : pass->gradients};
     const int watch = mlp_weights_look_ahead(net, pass);
     mlp_workspace_bind(w, parameters, watch);
+    const size_t block_work =
+        MLP_BLOCK_ROWS * (rows.backward ? 3U : 1U) * mlp_forward_work(net) / n_threads;
     mlp_outcome outcome = MLP_NOT_UPDATED;
     size_t first = 0;
     do {
         const size_t n_rows = mlp_smaller(batch->n_samples - first, MLP_BLOCK_ROWS);
+        /* Nothing is updated before the last block. */
+        if (first > 0 && mlp_is_interrupted(w, block_work)) return MLP_STOPPED;
         point_layers(w, pass->records, rows.on_pre_activation, first);
         rows.block = mlp_batch_rows(kernels, batch, first, n_rows, x_stride, last->n_outputs);
         rows.x = w->needs.spreads_x ? w->spread_x : rows.block.x;
@@ -281,8 +285,8 @@ mlp_status mlp_forward_records(mlp_workspace *w, const void *parameters, size_t 
     const mlp_batch batch = {.n_samples = n_samples, .x = x};
     const mlp_pass pass = {.batch = &batch, .records = records, .forward = 1, .dropout = dropout};
     const mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
-    if (status == MLP_OK) mlp_pass_run(w, &pass, parameters, NULL);
-    return status;
+    if (status != MLP_OK) return status;
+    return mlp_pass_run(w, &pass, parameters, NULL) == MLP_STOPPED ? MLP_INTERRUPTED : MLP_OK;
 }
 
 mlp_status mlp_backward_records(mlp_workspace *w, const void *parameters, const mlp_record *records,
@@ -297,8 +301,8 @@ mlp_status mlp_backward_records(mlp_workspace *w, const void *parameters, const 
         .grad_x = grad_x,
     };
     const mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
-    if (status == MLP_OK) mlp_pass_run(w, &pass, parameters, value);
-    return status;
+    if (status != MLP_OK) return status;
+    return mlp_pass_run(w, &pass, parameters, value) == MLP_STOPPED ? MLP_INTERRUPTED : MLP_OK;
 }
 
 mlp_status mlp_value_and_grad(mlp_workspace *w, const void *parameters, const mlp_batch *batch,
@@ -309,6 +313,6 @@ mlp_status mlp_value_and_grad(mlp_workspace *w, const void *parameters, const ml
     const mlp_pass pass = {
         .batch = batch, .forward = 1, .loss = loss, .gradients = gradients, .grad_x = grad_x};
     const mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
-    if (status == MLP_OK) mlp_pass_run(w, &pass, parameters, value);
-    return status;
+    if (status != MLP_OK) return status;
+    return mlp_pass_run(w, &pass, parameters, value) == MLP_STOPPED ? MLP_INTERRUPTED : MLP_OK;
 }

@@ -30,7 +30,8 @@ mlp_status mlp_pass_prepare(mlp_workspace *workspace, const mlp_pass *pass, size
 typedef enum mlp_outcome {
     MLP_NOT_UPDATED, /* the gradients are there */
     MLP_UPDATED,     /* and counted */
-    MLP_UNDONE       /* something was not finite; the parameters are as they were */
+    MLP_UNDONE,      /* something was not finite; the parameters are as they were */
+    MLP_STOPPED      /* as the poll said; the parameters are as they were */
 } mlp_outcome;
 
 /* *value is written if there is a loss. */

@@ -170,9 +170,12 @@ mlp_status mlp_sobolev(mlp_workspace *w, const void *parameters, const mlp_batch
         kernels->turn(last->n_inputs, last->n_outputs, w->query->products[net->n_layers - 1].weight,
                       w->query->shared);
     double *row_values = w->query->values, *distances = row_values + n_samples;
+    const size_t block_work =
+        MLP_CHUNK * 3 * (1 + n_directions) * mlp_forward_work(net) / n_threads;
     size_t first = 0;
     do {
         const size_t n_rows = mlp_smaller(n_samples - first, MLP_CHUNK);
+        if (first > 0 && mlp_is_interrupted(w, block_work)) return MLP_INTERRUPTED;
         region.block = mlp_batch_rows(kernels, batch, first, n_rows, n_inputs, last->n_outputs);
         region.accumulate = first > 0;
         region.row_values = row_values + first;

@@ -5,9 +5,6 @@
 
 #include "weights.h"
 
-/* Multiply-adds between two polls: about 10 ms of work, a small part of the time in which a person
- * expects an answer to Ctrl-C. */
-#define MLP_POLL_WORK ((size_t)1 << 29)
 /* What a step costs besides, in multiply-adds: half a microsecond. */
 #define MLP_STEP_OVERHEAD ((size_t)1 << 15)
 
@@ -24,6 +21,7 @@ static mlp_status run_step(mlp_workspace *w, const mlp_pass *pass, void *paramet
         const mlp_outcome outcome = mlp_pass_run(w, pass, parameters, value);
         if (outcome == MLP_UPDATED) return MLP_OK;
         if (outcome == MLP_UNDONE) return MLP_NOT_FINITE;
+        if (outcome == MLP_STOPPED) return MLP_INTERRUPTED;
     }
     if (!isfinite(*value)) return MLP_NOT_FINITE;
     if (mlp_adjusts_gradient(optimizer)) {
@@ -136,15 +134,13 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
     mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
     if (status != MLP_OK) return status;
 
-    const size_t step_work =
-        3 * net->n_weights * batch_size + net->n_parameters + MLP_STEP_OVERHEAD;
+    /* Of a batch's last block: mlp_pass_run counts those before it. */
+    const size_t step_work = 3 * net->n_weights * mlp_smaller(batch_size, MLP_BLOCK_ROWS) +
+                             net->n_parameters + MLP_STEP_OVERHEAD;
     size_t work = 0;
     for (size_t first = epoch->n_steps * batch_size; first < n_samples; first += batch_size) {
         const size_t n = mlp_smaller(batch_size, n_samples - first);
-        if (work >= MLP_POLL_WORK) {
-            work = 0;
-            if (epoch->poll != NULL && epoch->poll(epoch->poll_context)) return MLP_INTERRUPTED;
-        }
+        if (mlp_is_interrupted(w, work)) return MLP_INTERRUPTED;
         batch = epoch->order != NULL
                     ? gather(w, data, epoch->order + first, n)
                     : mlp_batch_rows(w->needs.kernels, data, first, n, net->layers[0].n_inputs,
@@ -157,7 +153,7 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
         if (status != MLP_OK) return status;
         epoch->n_steps++;
         epoch->loss_total += value * ((double)n / (double)n_samples);
-        work += step_work;
+        work = step_work;
     }
     return MLP_OK;
 }

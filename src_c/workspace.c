@@ -19,6 +19,9 @@
  * of work, against up to 20 us until a sleeping thread has begun. */
 #define MLP_THREAD_WORK ((size_t)1 << 21)
 
+/* Multiply-adds between two polls. */
+#define MLP_POLL_WORK ((size_t)1 << 29)
+
 mlp_status mlp_workspace_create(const mlp_network *network, mlp_workspace **workspace) {
     mlp_workspace *w = mlp_allocate(sizeof *w);
     if (w == NULL) return MLP_OUT_OF_MEMORY;
@@ -33,6 +36,46 @@ void mlp_workspace_destroy(mlp_workspace *workspace) {
     mlp_query_destroy(workspace->query);
     mlp_arena_release(&workspace->arena);
     mlp_release(workspace);
+}
+
+void mlp_workspace_watch(mlp_workspace *workspace, mlp_poll poll, void *context) {
+    workspace->poll = poll;
+    workspace->poll_context = context;
+    workspace->unpolled = 0;
+}
+
+int mlp_is_interrupted(mlp_workspace *w, size_t work) {
+    w->unpolled += work;
+    if (w->unpolled < MLP_POLL_WORK) return 0;
+    w->unpolled = 0;
+    return w->poll != NULL && w->poll(w->poll_context) != 0;
+}
+
+typedef struct later_tasks {
+    mlp_task run;
+    void *context;
+    size_t first;
+} later_tasks;
+
+static void later_task(void *context, size_t task, size_t worker) {
+    const later_tasks *later = context;
+    later->run(later->context, later->first + task, worker);
+}
+
+mlp_status mlp_polled_for(mlp_workspace *w, size_t n_threads, size_t n_tasks, size_t task_work,
+                          mlp_task run, void *context) {
+    const size_t n_each = MLP_POLL_WORK / (task_work + 1) + 1, n_at_once = n_each * n_threads;
+    if (w->poll == NULL || n_tasks <= n_at_once) {
+        mlp_parallel_for(n_threads, n_tasks, run, context);
+        return MLP_OK;
+    }
+    later_tasks later = {.run = run, .context = context};
+    for (; later.first < n_tasks; later.first += n_at_once) {
+        if (later.first > 0 && mlp_is_interrupted(w, MLP_POLL_WORK)) return MLP_INTERRUPTED;
+        mlp_parallel_for(n_threads, mlp_smaller(n_at_once, n_tasks - later.first), later_task,
+                         &later);
+    }
+    return MLP_OK;
 }
 
 /* count times items, or a number that no allocation grants: the arena reports the failure. */

@@ -320,7 +320,6 @@ cdef class Network(DifferentiableNetwork):
         PyErr_CheckSignals()
         self.ready()
         optimizer.begin(self)
-        cdef list raised = []
         # An order may leave rows out.
         cdef mlp_batch batch = make_batch(x, target, sample_weight, n, jacobian)
         cdef mlp_workspace *workspace = self.take()
@@ -331,8 +330,6 @@ cdef class Network(DifferentiableNetwork):
         epoch.batch_size = batch_size
         epoch.learning_rates = <const double *> data(learning_rates)
         epoch.dropout = NULL if dropout is None else &dropout.c
-        epoch.poll = <mlp_poll> poll_signals
-        epoch.poll_context = <void *> raised
         epoch.n_steps = position.n_steps
         epoch.loss_total = position.loss_total
         if workspace is not NULL:
@@ -346,6 +343,4 @@ cdef class Network(DifferentiableNetwork):
         position.n_steps = epoch.n_steps
         position.loss_total = epoch.loss_total
         check(status)
-        if raised:
-            raise raised[0]
         return <int> status, epoch.loss_total, epoch.n_steps

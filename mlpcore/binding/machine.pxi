@@ -14,13 +14,29 @@ MAX_THREADS = MLP_PARALLEL_MAX
 cdef size_t default_threads = 1
 
 
+# What a signal handler has raised within a call. Handlers run in the main thread alone, which
+# raises it as soon as that call is over.
+cdef object interruption = None
+
+
 cdef int poll_signals(void *context) noexcept with gil:
-    """Lets Python's signal handlers run; an exception is kept for the caller to raise."""
+    """Lets Python's signal handlers run; an exception is kept for `check` to raise."""
+    global interruption
     try:
         PyErr_CheckSignals()
     except BaseException as exception:
-        (<list> context).append(exception)
+        interruption = exception
         return 1
+    return 0
+
+
+cdef int check(mlp_status status) except -1:
+    global interruption
+    if status == MLP_OUT_OF_MEMORY:
+        raise MemoryError("no memory for the arrays of this call; nothing was changed")
+    if status == MLP_INTERRUPTED:
+        exception, interruption = interruption, None
+        raise exception
     return 0
 
 

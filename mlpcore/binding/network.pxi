@@ -88,6 +88,8 @@ cdef class NetworkHandle:
         self.idle = NULL
         if workspace is NULL:
             mlp_workspace_create(self.net, &workspace)
+            if workspace is not NULL:
+                mlp_workspace_watch(workspace, <mlp_poll> poll_signals, NULL)
         return workspace
 
     cdef void give(self, mlp_workspace *workspace) noexcept:

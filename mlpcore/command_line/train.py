@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import Adam, EarlyStopping, _core
+from ..held_out import drawn_rows
 from ..history import History
 from ..metrics import accuracy, r2
 from ..mlp import MLP
@@ -171,8 +172,8 @@ def split(n_rows: int, share: float, seed: int, source: str) -> "tuple[Array, Ar
         raise ValueError(
             f"{source}: expected a row to learn from besides {n_held_out} held out, got {n_rows}"
         )
-    order = np.random.default_rng(seed).permutation(n_rows)
-    return order[n_held_out:], order[:n_held_out]
+    held_out = drawn_rows(n_held_out, np.zeros(n_rows, np.int64), seed)
+    return np.delete(np.arange(n_rows), held_out), held_out
 
 
 def epochs_in_words(history: History) -> str:

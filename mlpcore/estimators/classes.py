@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..losses import BCE, CrossEntropy
+from ..mlp import MLP
 from .base import BaseMLP
 from .fitting import Data, Objective
 from .labels import as_labels, class_weights, labels_of
@@ -49,6 +50,22 @@ class LearnsClasses(BaseMLP):
             raise ValueError("y: expected as many labels a row as in the previous call")
         self.classes_ = self._labels.classes
         return self._labels.encode(labels)
+
+    def _expect(self, classes: Any) -> None:
+        """Take note of the labels that the first call of `partial_fit` says will come."""
+        first = getattr(self, "_labels", None) is None
+        if classes is None and first:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        if classes is None:
+            return
+        labels = labels_of(np.asarray(classes))
+        if first:
+            self._classes_to_come = labels
+        elif not np.array_equal(labels.classes, self._labels.classes):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
+                f"{self.classes_!r}"
+            )
 
     def _as_held_out_target(self, y: Any) -> Array:
         labels = as_labels(self, y)
@@ -98,6 +115,13 @@ class LearnsClasses(BaseMLP):
             return target[:, np.newaxis]
         columns = np.arange(self.n_outputs_)
         return np.asarray(target[:, np.newaxis] == columns, np.int64)
+
+    def _logits(self, X: Any) -> Array:
+        """What the output's activation is given, (N, K)."""
+        net = self.net_
+        logits = MLP(net.sizes, (*net.activations[:-1], "identity"), net.dtype, init="zeros")
+        logits.parameters[:] = net.parameters
+        return self._forward(X, logits)
 
     def _score_of(self, y_hat: Array, target: Array, weight: Array | None) -> float:
         if not np.isfinite(y_hat).all():

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ..mlp import MLP
 from .availability import needs_epochs
 from .classes import LearnsClasses
 from .foundation import ClassifierMixin
 from .inputs import check_fitted
-from .labels import labels_of
+from .shared_sections import with_shared_sections
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from .labels import Labels
 
 
+@with_shared_sections
 class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of whatever library
     """Multi-layer perceptron for classes, with the interface of scikit-learn's.
 
@@ -34,113 +34,28 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
 
     Parameters
     ----------
-    hidden_layer_sizes : sequence of int or int, default=(100,)
-        Units of each hidden layer.
-    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
-        Of every hidden layer; `hidden_activations` knows more.
-    solver : {"lbfgs", "sgd", "adam"}, default="adam"
-        What makes the updates. ``"lbfgs"`` takes all rows at once and needs SciPy.
-    alpha : float, default=0.0001
-        L2 penalty: alpha / 2 times the squares of all weights, not of the biases, divided by the
-        rows of a batch, or by their weights.
-    batch_size : int or "auto", default="auto"
-        Rows of a mini-batch; ``"auto"`` is 200, or all if there are fewer.
-    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        How ``"sgd"`` changes the rate: never; to ``learning_rate_init / (rows seen)**power_t``
-        after each epoch; or to a fifth when more than `n_iter_no_change` epochs in a row are no
-        better.
-    learning_rate_init : float, default=0.001
-        The first rate.
-    power_t : float, default=0.5
-        Of ``"invscaling"``.
-    max_iter : int, default=200
-        Epochs, or iterations of ``"lbfgs"``, at most.
-    shuffle : bool, default=True
-        Whether each epoch takes the rows in a new order.
-    random_state : int, RandomState or None, default=None
-        Where the first weights, the order of the rows, held-out rows and dropout come from. The
-        first weights are those of scikit-learn for the same `random_state`.
-    tol : float, default=0.0001
-        An epoch that improves by less counts as none.
-    verbose : bool or int, default=False
-        Whether to print a line for each epoch.
-    warm_start : bool, default=False
-        Whether `fit` goes on where the last one ended: with its weights, moments, learning rate and
-        count of epochs. ``fit`` of a and then of b epochs leaves the bits of one of a + b.
-    momentum : float, default=0.9
-        Of ``"sgd"``.
-    nesterovs_momentum : bool, default=True
-        Of ``"sgd"``.
-    early_stopping : bool, default=False
-        Whether a score of held-out rows decides when to stop, in place of the training loss; the
-        weights with the best score are kept. Not for ``"lbfgs"``, which takes no notice of it.
-    validation_fraction : float, default=0.1
-        Share of the rows that `early_stopping` holds out, of each class alike.
-    beta_1, beta_2 : float, default=0.9 and 0.999
-        Of ``"adam"``.
-    epsilon : float, default=1e-8
-        Of ``"adam"``.
-    n_iter_no_change : int or inf, default=10
-        Epochs without improvement that are allowed.
-    max_fun : int, default=15000
-        Evaluations of the loss by ``"lbfgs"``, at most.
+    {of_scikit_learn}
     loss : "log_loss", Loss or callable, default="log_loss"
         What is minimised. Another one sees the probabilities (N, K) and, as targets, zeros and ones
         of that shape: ``mlpcore.losses.MSE()``, say, or ``f(y_hat, y) -> (value, dl_dy_hat)``.
-    hidden_activations : sequence of str or str, optional
-        The activation of each hidden layer, or of all, in place of `activation`: the four above and
-        ``leaky_relu elu gelu silu softplus``.
+    {hidden_activations}
     output_activation : {"logistic", "softmax"}, optional
         None is ``"logistic"`` for two classes and for several labels a row, else ``"softmax"``.
         More than two classes with ``"logistic"`` are one against the rest; of their probabilities
         each row is divided by its sum.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, by label; ``"balanced"`` lets all classes count alike.
-    dropout : float or sequence of float, default=0.0
-        Which share of a hidden layer's outputs a step leaves out, for all or for each of them.
-    l1 : float, default=0.0
-        L1 penalty: l1 times the absolute values of all weights, divided as that of `alpha`.
-    clip_norm : float, optional
-        The longest gradient of a step; a longer one is scaled to it.
-    schedule : Schedule or callable, optional
-        How the learning rate changes, one of `mlpcore.schedules`; with a constant `learning_rate`.
-    callbacks : list or tuple of callable, default=()
-        Each is called with a `mlpcore.callbacks.EpochState` after every epoch; True stops.
-    dtype : {"float32", "float64"}, optional
-        Precision of the net and of what it gives; None keeps float32, and takes float64 for all
-        other data.
-    n_threads : int, optional
-        Threads at work; None takes `mlpcore.get_n_threads()`. No result depends on it.
+    {of_the_trainer}
 
     Attributes
     ----------
-    net_ : MLP
-        The net, which can be asked for anything that a net can; `coefs_` and `intercepts_` are
-        views of its parameters.
-    history_ : History
-        A row for each epoch.
-    coefs_, intercepts_ : list of numpy.ndarray
-        Weights (n_inputs, n_outputs) and biases (n_outputs,) of each layer, live.
+    {net}
     classes_ : numpy.ndarray of shape (n_classes,)
         The labels, sorted.
-    loss_curve_ : list of float
-        Loss of each epoch, with the penalties; `loss_` is the last one.
-    best_loss_ : float or None
-        The lowest one; None with `early_stopping`.
+    {curves}
     validation_scores_, best_validation_score_ : list of float and float, or None
         Accuracy of the validation rows after each epoch, where there are any.
-    n_iter_ : int
-        Epochs of the last `fit`.
-    t_ : int
-        Rows seen, over all epochs.
-    n_layers_, n_outputs_ : int
-        Layers, with the inputs; outputs of the net.
-    out_activation_ : str
-        The activation of the output, by scikit-learn's name.
-    n_features_in_ : int
-        Columns.
-    feature_names_in_ : numpy.ndarray of shape (D,)
-        Their names, where `fit` was given a frame.
+    {counts}
 
     Raises
     ------
@@ -327,18 +242,7 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
         4
         """
         self._check_parameters()
-        first = getattr(self, "_labels", None) is None
-        if classes is None and first:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
-        if classes is not None:
-            labels = labels_of(np.asarray(classes))
-            if first:
-                self._classes_to_come = labels
-            elif not np.array_equal(labels.classes, self._labels.classes):
-                raise ValueError(
-                    f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
-                    f"{self.classes_!r}"
-                )
+        self._expect(classes)
         try:
             return self._fit(X, y, sample_weight, incremental=True)
         finally:
@@ -449,10 +353,7 @@ class MLPClassifier(ClassifierMixin, LearnsClasses):  # type: ignore[misc]  # of
         [True, False]
         """
         self._labels_of_fitted()
-        net = self.net_
-        logits = MLP(net.sizes, (*net.activations[:-1], "identity"), net.dtype, init="zeros")
-        logits.parameters[:] = net.parameters
-        z = self._forward(X, logits)
+        z = self._logits(X)
         if z.shape[1] == 2 and not self._labels.is_multilabel:
             return np.asarray(z[:, 1] - z[:, 0])
         return z[:, 0] if z.shape[1] == 1 else z

@@ -17,6 +17,7 @@ import numpy as np
 from ..optimizer_base import Optimizer
 
 if TYPE_CHECKING:
+    from .._core import Array
     from ..callbacks import EpochState
 
 # scikit-learn's, of an adaptive learning rate.
@@ -56,6 +57,8 @@ class Convergence:
         The loss that is noted is scale * loss + constant + penalty.
     alpha, l1 : float
         Penalties of the weights, each already divided by the rows of a batch.
+    weights : list of numpy.ndarray
+        Those of the net, each as one live vector.
     """
 
     curves: Curves
@@ -72,12 +75,13 @@ class Convergence:
     constant: float
     alpha: float
     l1: float
+    weights: list[Array]
     has_converged: bool = False
 
     def __call__(self, state: EpochState) -> bool:
         """Note an epoch; True stops."""
         curves = self.curves
-        loss = self.scale * state.row["loss"] + self.constant + self._penalty(state)
+        loss = self.scale * state.row["loss"] + self.constant + self._penalty()
         curves.losses.append(loss)
         curves.n_samples_seen += self.n_samples
         if self.verbose:
@@ -95,16 +99,16 @@ class Convergence:
             return False
         return self._stops(state)
 
-    def _penalty(self, state: EpochState) -> float:
+    def _penalty(self) -> float:
         """The penalties of the weights that the epoch has ended with."""
         total = 0.0
-        with np.errstate(over="ignore"):  # the next epoch says where it diverged
-            for weight in state.net.weights:
-                values = weight.T.ravel()  # as it lies in memory
-                if self.alpha > 0.0:
-                    total += 0.5 * self.alpha * float(values @ values)
-                if self.l1 > 0.0:
-                    total += self.l1 * float(np.abs(values).sum())
+        for weight in self.weights:
+            if self.alpha > 0.0:
+                # Unlike @ it does not warn of an overflow: the next epoch says where it diverged.
+                total += 0.5 * self.alpha * float(np.vdot(weight, weight))
+            if self.l1 > 0.0:
+                with np.errstate(over="ignore"):
+                    total += self.l1 * float(np.abs(weight).sum())
         return total
 
     def _judge(self) -> None:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .. import _core
 from ..callbacks import EarlyStopping
 from ..full_batch import FullBatchOptimizer
+from ..held_out import drawn_rows
 from ..sparse_rows import SparseRows
 from ..trainer import Trainer
+from ..training import memory_of, remember, spread_schedule
+from ..training_state import TrainingState
 from .convergence import Convergence
 from .foundation import ConvergenceWarning
 from .settings import OF_THE_TRAINER, make_optimizer
@@ -76,7 +78,7 @@ def part_rows(data: Data, share: float, seed: int) -> tuple[Data, Data]:
     """The rows to learn, and the share that is held out: of each class alike, of single labels."""
     n_rows = len(data.target)
     strata = data.target if data.target.ndim == 1 else np.zeros(n_rows, np.int64)
-    held_out = held_out_rows(strata, share, seed)
+    held_out = drawn_rows(int(np.ceil(share * n_rows)), strata, seed)
     learnt = np.delete(np.arange(n_rows), held_out)
     if len(held_out) < 2 or len(learnt) < 1:
         raise ValueError(
@@ -84,31 +86,6 @@ def part_rows(data: Data, share: float, seed: int) -> tuple[Data, Data]:
             f"dataset (n_samples = {n_rows})."
         )
     return data.part(learnt), data.part(held_out)
-
-
-def held_out_rows(strata: Array, share: float, seed: int) -> Array:
-    """Return the numbers of the rows that are held out: the share, rounded up, of each stratum.
-
-    The strata get their parts of the whole number of rows by the largest remainder. Which rows
-    depends on the seed and the strata alone.
-
-    Examples
-    --------
-    >>> strata = np.repeat([0, 1], [90, 10])
-    >>> held_out = held_out_rows(strata, 0.1, 0)
-    >>> np.bincount(strata[held_out]).tolist()
-    [9, 1]
-    """
-    n_rows = len(strata)
-    order = _core.permutation(_core.random_key(seed, "held_out", 0), 0, n_rows)
-    n_held_out = int(np.ceil(share * n_rows))
-    wanted = np.bincount(strata) * (n_held_out / n_rows)
-    parts = np.floor(wanted).astype(np.int64)
-    largest = np.argsort(parts - wanted, kind="stable")[: n_held_out - int(parts.sum())]
-    parts[largest] += 1
-    shuffled = strata[order]
-    chosen = [order[shuffled == k][: parts[k]] for k in np.flatnonzero(parts)]
-    return np.sort(np.concatenate([np.empty(0, np.int64), *chosen]))
 
 
 def as_fit(
@@ -156,11 +133,10 @@ def make_trainer(
             seed=seed,
             n_threads=estimator.n_threads,
         )
-        if not isinstance(trainer.optimizer, FullBatchOptimizer):
-            # Also where partial_fit makes one epoch at a time.
-            trainer._rates.begin(trainer.optimizer, estimator.max_iter)
+        spread_schedule(trainer, estimator.max_iter)  # partial_fit makes one epoch at a time
         if former is not None:
-            trainer._go_on_from(former)
+            state, history = TrainingState(former.n_epochs), former.history
+            remember(trainer, memory_of(trainer)._replace(state=state, history=history))
         estimator._trainer_settings = settings
     assert trainer is not None
     if not isinstance(trainer.optimizer, FullBatchOptimizer):
@@ -192,6 +168,7 @@ def train(estimator: BaseMLP, trainer: Trainer, fit: Fit) -> None:
         constant=fit.objective.constant,
         alpha=estimator.alpha / fit.batch_weight,
         l1=estimator.l1 / fit.batch_weight,
+        weights=[weight.T.ravel() for weight in trainer.net.weights],  # as they lie in memory
     )
     n_before, is_interrupted = trainer.n_epochs, False
     try:

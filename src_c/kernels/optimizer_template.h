@@ -174,9 +174,17 @@ static int MLP_REAL(sgd_exchange)(const mlp_optimizer *optimizer, size_t n, void
 #define mlp_adam_constants MLP_REAL(adam_constants)
 typedef struct mlp_adam_constants {
     mlp_vec decay; /* Adam: weight_decay. AdamW: what is left of p */
-    mlp_vec beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon, step_size, root_correction;
+    mlp_vec beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon, root_correction;
+    mlp_vec step_size, lowered_step_size; /* the second 2^-64 times the first */
+    mlp_vec far_from_zero;                /* 2^27 steps of a subnormal quotient */
     mlp_vec twice_longest; /* 2 max(step_size, 1) / epsilon: see adam_surely_finite */
 } mlp_adam_constants;
+
+/* a b, by an addition that keeps the sign of a zero: where a product underflows, processors are
+ * slower than where a sum does. */
+MLP_INLINE mlp_vec MLP_REAL(gradual_product)(mlp_vec a, mlp_vec b) {
+    return v_fma(a, b, v_set1(MLP_C(-0.0)));
+}
 
 MLP_INLINE void MLP_REAL(adam_moments)(const mlp_adam_constants *c, int decoupled, mlp_vec *p,
                                        mlp_vec g, mlp_vec *m, mlp_vec *v) {
@@ -184,14 +192,31 @@ MLP_INLINE void MLP_REAL(adam_moments)(const mlp_adam_constants *c, int decouple
         *p = v_mul(*p, c->decay);
     else
         g = v_fma(c->decay, *p, g);
-    *m = v_fma(c->beta1, *m, v_mul(c->one_minus_beta1, g));
-    *v = v_fma(c->beta2, *v, v_mul(v_mul(c->one_minus_beta2, g), g));
+    *m = v_fma(c->beta1, *m, MLP_REAL(gradual_product)(c->one_minus_beta1, g));
+    *v = v_fma(c->beta2, *v,
+               MLP_REAL(gradual_product)(MLP_REAL(gradual_product)(c->one_minus_beta2, g), g));
 }
 
+/*
+ * Where the gradient stays 0, as that of a dead unit, m shrinks until it is subnormal, and stays so.
+ * Processors divide such a number at a fraction of their speed: one in each vector, and on Zen 5 the
+ * whole update takes three times as long. So it is lifted by 2^64, and the step lowered by as much;
+ * both are exact. The bits are those of the plain form wherever its quotient is no subnormal number,
+ * or p too far from 0 to be moved by one; elsewhere nothing is lifted.
+ */
 MLP_INLINE mlp_vec MLP_REAL(adam_update)(const mlp_adam_constants *c, mlp_vec p, mlp_vec m,
                                          mlp_vec v) {
     const mlp_vec root = v_fma(v_sqrt(v), c->root_correction, c->epsilon);
-    return v_fnma(c->step_size, v_div(m, root), p);
+    const mlp_mask is_tiny = v_lt(v_abs(m), v_set1(MLP_SMALLEST_NORMAL));
+    if (!v_any(is_tiny)) return v_fnma(c->step_size, v_div(m, root), p);
+    const mlp_vec lifted = MLP_REAL(gradual_product)(m, v_set1(MLP_C(0x1p64)));
+    const mlp_vec smallest = v_mul(root, v_set1(MLP_SMALLEST_NORMAL * MLP_C(0x1p65)));
+    mlp_vec numerator = v_select(v_lt(smallest, v_abs(lifted)), lifted, m);
+    numerator = v_select(v_lt(c->far_from_zero, v_abs(p)), lifted, numerator);
+    numerator = v_select(is_tiny, numerator, m);
+    const mlp_mask is_lifted = v_lt(v_abs(m), v_abs(numerator));
+    const mlp_vec step = v_select(is_lifted, c->lowered_step_size, c->step_size);
+    return v_fnma(step, v_div(numerator, root), p);
 }
 
 MLP_INLINE mlp_vec MLP_REAL(adam_lanes)(const mlp_adam_constants *c, int decoupled, int store,
@@ -293,6 +318,8 @@ static int MLP_REAL(adam_step)(const mlp_optimizer *optimizer, double step_size,
         .one_minus_beta2 = v_set1((mlp_real)(1.0 - optimizer->beta2)),
         .epsilon = v_set1((mlp_real)optimizer->epsilon),
         .step_size = v_set1((mlp_real)step_size),
+        .lowered_step_size = v_set1((mlp_real)step_size * MLP_C(0x1p-64)),
+        .far_from_zero = v_set1((mlp_real)step_size * MLP_SMALLEST_NORMAL * MLP_C(0x1p27)),
         .root_correction = v_set1((mlp_real)root_correction),
         .twice_longest = v_set1((mlp_real)(2.0 * longest)),
     };
@@ -363,18 +390,38 @@ static int MLP_REAL(rmsprop_step)(const mlp_optimizer *optimizer, int store, siz
                                           second_moment);
 }
 
-static void MLP_REAL(adjust_gradient)(size_t n, double scale, double l1, double l2,
-                                      const void *parameters, void *gradients) {
-    const mlp_real *parameter = parameters;
-    mlp_real *gradient = gradients;
+/* scale g + l1 sign(p) + l2 p. Without l1 the sign would be that of the last product, which the 0
+ * that it is added to keeps. */
+MLP_INLINE mlp_vec MLP_REAL(adjusted)(int has_l1, mlp_vec scale, mlp_vec l1, mlp_vec l2, mlp_vec p,
+                                      mlp_vec g) {
+    mlp_vec slope = v_fma(l2, p, v_zero());
+    if (has_l1) {
+        const mlp_vec sign = v_select(v_lt(v_zero(), v_abs(p)), v_copysign(l1, p), v_zero());
+        slope = v_add(sign, slope);
+    }
+    return v_add(v_mul(scale, g), slope);
+}
+
+MLP_INLINE void MLP_REAL(adjust_pass)(int has_l1, size_t n, double scale, double l1, double l2,
+                                      const mlp_real *p, mlp_real *g) {
     const mlp_vec factor = v_set1((mlp_real)scale);
     const mlp_vec penalty = v_set1((mlp_real)l1), decay = v_set1((mlp_real)l2);
-    for (size_t j = 0; j < n; j += MLP_LANES) {
-        const mlp_tail tail = v_tail(n - j < MLP_LANES ? n - j : MLP_LANES);
-        const mlp_vec p = v_load_tail(parameter + j, tail);
-        const mlp_vec sign = v_select(v_lt(v_zero(), v_abs(p)), v_copysign(penalty, p), v_zero());
-        const mlp_vec slope = v_add(sign, v_mul(decay, p));
-        v_store_tail(gradient + j, tail,
-                     v_add(v_mul(factor, v_load_tail(gradient + j, tail)), slope));
+    size_t j = 0;
+    for (; j + MLP_LANES <= n; j += MLP_LANES)
+        v_store(g + j,
+                MLP_REAL(adjusted)(has_l1, factor, penalty, decay, v_load(p + j), v_load(g + j)));
+    if (j < n) {
+        const mlp_tail tail = v_tail(n - j);
+        v_store_tail(g + j, tail,
+                     MLP_REAL(adjusted)(has_l1, factor, penalty, decay, v_load_tail(p + j, tail),
+                                        v_load_tail(g + j, tail)));
     }
+}
+
+static void MLP_REAL(adjust_gradient)(size_t n, double scale, double l1, double l2,
+                                      const void *parameters, void *gradients) {
+    if (l1 == 0.0)
+        MLP_REAL(adjust_pass)(0, n, scale, l1, l2, parameters, gradients);
+    else
+        MLP_REAL(adjust_pass)(1, n, scale, l1, l2, parameters, gradients);
 }

@@ -22,6 +22,7 @@
  *   v_lt v_le v_eq (a, b)      ordered comparisons: false where a lane is NaN
  *   v_all(mask)                whether all lanes are set
  *   v_select(mask, a, b)       mask ? a : b
+ *   v_any(mask)                whether a lane is true
  *   v_pow2(n)                  2^n for an integer-valued n that gives a normal number
  *   v_ldexp(a, n)              a 2^n, rounded once, for an integer-valued n, |n| <= 240 in float and
  *                              2000 in double; a 2^(n/2) is normal, 0 or not finite, or n is 0

@@ -40,6 +40,7 @@ static const int64_t tail_window_f64[8] = {-1, -1, -1, -1};
 #define v_eq(a, b)                  X_(cmp)(a, b, _CMP_EQ_OQ)
 #define v_all(mask)                 (X_(movemask)(mask) == (1 << MLP_LANES) - 1)
 #define v_select(mask, a, b)        X_(blendv)(b, a, mask)
+#define v_any(mask)                 (X_(movemask)(mask) != 0)
 #define v_pow2(n)                   V_(pow2)(n)
 #define v_ldexp(a, n)               V_(ldexp)(a, n)
 #define v_exponent(a)               V_(exponent)(a)

@@ -38,6 +38,7 @@ typedef __mmask8 mask_f64;
 #define v_eq(a, b)                  V_(compare_eq)(a, b)
 #define v_all(mask)                 ((mask) == (mlp_mask) - 1)
 #define v_select(mask, a, b)        X_(mask_blend)(mask, b, a)
+#define v_any(mask)                 ((mask) != 0)
 #define v_pow2(n)                   V_(pow2)(n)
 #define v_ldexp(a, n)               X_(scalef)(a, n)
 #define v_exponent(a)               X_(getexp)(a)

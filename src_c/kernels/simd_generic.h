@@ -39,6 +39,7 @@ typedef double vec_f64;
 #define v_eq(a, b)                  ((a) == (b))
 #define v_all(mask)                 (mask)
 #define v_select(mask, a, b)        ((mask) ? (a) : (b))
+#define v_any(mask)                 (mask)
 #define v_pow2(n)                   V_(scalar_pow2)(n)
 #define v_ldexp(a, n)               V_(scalar_ldexp)(a, n)
 #define v_exponent(a)               V_(scalar_exponent)(a)

@@ -41,6 +41,7 @@ typedef uint64x2_t mask_f64;
 #define v_eq(a, b)                  X_(vceqq)(a, b)
 #define v_all(mask)                 V_(all)(mask)
 #define v_select(mask, a, b)        X_(vbslq)(mask, a, b)
+#define v_any(mask)                 V_(any)(mask)
 #define v_pow2(n)                   V_(pow2)(n)
 #define v_ldexp(a, n)               V_(ldexp)(a, n)
 #define v_exponent(a)               V_(exponent)(a)
@@ -88,6 +89,9 @@ MLP_INLINE vec_f32 copysign_f32(vec_f32 magnitude, vec_f32 sign) {
 MLP_INLINE vec_f64 copysign_f64(vec_f64 magnitude, vec_f64 sign) {
     return vbslq_f64(vdupq_n_u64(0x8000000000000000u), sign, magnitude);
 }
+
+MLP_INLINE int any_f32(mask_f32 mask) { return vmaxvq_u32(mask) != 0; }
+MLP_INLINE int any_f64(mask_f64 mask) { return vmaxvq_u32(vreinterpretq_u32_u64(mask)) != 0; }
 
 MLP_INLINE vec_f32 pow2_f32(vec_f32 n) {
     uint32x4_t bits = vreinterpretq_u32_f32(vaddq_f32(n, vdupq_n_f32(MLP_POW2_MAGIC_f32)));
