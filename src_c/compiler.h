@@ -89,6 +89,15 @@
 #define MLP_INLINE static inline
 #endif
 
+/* A rare way out of a hot function, which keeps it short. */
+#if defined(__GNUC__)
+#define MLP_NOINLINE static __attribute__((noinline))
+#elif defined(_MSC_VER)
+#define MLP_NOINLINE static __declspec(noinline)
+#else
+#define MLP_NOINLINE static
+#endif
+
 /* Before a loop over the accumulators of a register tile (a constant count, 16 at most): left
  * rolled, gcc 12 keeps the accumulators in memory. */
 #if defined(__clang__)

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RECORD = Path(__file__).with_suffix(".json")
 COMPILER = os.environ.get("CC", "cc").split()
 # Those of setup.py that make the code.
-FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+FLAGS = ["-std=c11", "-O2", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 FLAGS += ["-DNDEBUG", "-pthread"]
 # One call more is 5 %.
 N_CALLS = 20

@@ -90,35 +90,51 @@ MLP_INLINE void MLP_REAL(tile_step)(const mlp_real *const *group, size_t row_ste
     }
 }
 
-/* The next `depth` inner indices of B as columns, at most MLP_LANES: registers of columns are turned
- * and used at once, which spares the memory between. */
-MLP_INLINE void MLP_REAL(turning_step)(const int whole, size_t depth, size_t n_last,
-                                       const mlp_real *a, size_t a_stride, const mlp_real *b,
+/* The next MLP_LANES inner indices of whole registers of columns of B: they are turned and used at
+ * once, which spares the memory between. */
+MLP_INLINE void MLP_REAL(turning_step)(const mlp_real *a, size_t a_stride, const mlp_real *b,
                                        size_t b_stride, const size_t rows, const size_t vecs,
                                        mlp_vec acc[MLP_ACCUMULATORS]) {
     MLP_UNROLL
     for (size_t v = 0; v < vecs; v++) {
         mlp_vec column[MLP_LANES];
-        const mlp_real *from = b + v * MLP_LANES * b_stride;
-        if (whole)
-            v_turn(from, b_stride, column);
-        else
-            MLP_REAL(turn_rest)(v + 1 < vecs ? MLP_LANES : n_last, depth, from, b_stride, column);
-        if (!whole) { /* rare, and so kept short */
-            for (size_t i = 0; i < MLP_LANES && i < depth; i++) {
-                MLP_UNROLL
-                for (size_t r = 0; r < rows; r++)
-                    acc[r * vecs + v] =
-                        v_fma(v_set1(a[r * a_stride + i]), column[i], acc[r * vecs + v]);
-            }
-            continue;
-        }
+        v_turn(b + v * MLP_LANES * b_stride, b_stride, column);
         MLP_UNROLL
         for (size_t i = 0; i < MLP_LANES; i++) {
             MLP_UNROLL
             for (size_t r = 0; r < rows; r++)
                 acc[r * vecs + v] =
                     v_fma(v_set1(a[r * a_stride + i]), column[i], acc[r * vecs + v]);
+        }
+    }
+}
+
+/* turned (depth, LANES) = the transpose of b (n_columns, depth), at most LANES each. */
+MLP_NOINLINE void MLP_REAL(turn_to)(size_t n_columns, size_t depth, const mlp_real *b,
+                                    size_t b_stride, mlp_real *turned) {
+    mlp_vec column[MLP_LANES];
+    MLP_REAL(turn_rest)(n_columns, depth, b, b_stride, column);
+    MLP_UNROLL
+    for (size_t i = 0; i < MLP_LANES; i++)
+        v_store(turned + i * MLP_LANES, column[i]);
+}
+
+/* The same with fewer inner indices, or with columns that do not fill their register: rare. */
+MLP_INLINE void MLP_REAL(turning_rest)(size_t depth, size_t n_last, const mlp_real *a,
+                                       size_t a_stride, const mlp_real *b, size_t b_stride,
+                                       const size_t rows, const size_t vecs,
+                                       mlp_vec acc[MLP_ACCUMULATORS]) {
+    if (depth > MLP_LANES) depth = MLP_LANES;
+    MLP_UNROLL
+    for (size_t v = 0; v < vecs; v++) {
+        mlp_real turned[MLP_LANES * MLP_LANES];
+        MLP_REAL(turn_to)(v + 1 < vecs ? MLP_LANES : n_last, depth, b + v * MLP_LANES * b_stride,
+                          b_stride, turned);
+        for (size_t i = 0; i < depth; i++) {
+            const mlp_vec column = v_load(turned + i * MLP_LANES);
+            MLP_UNROLL
+            for (size_t r = 0; r < rows; r++)
+                acc[r * vecs + v] = v_fma(v_set1(a[r * a_stride + i]), column, acc[r * vecs + v]);
         }
     }
 }
@@ -153,11 +169,10 @@ MLP_INLINE void MLP_REAL(tile_multiply)(const mlp_tiles *t, const mlp_real *a, c
             size_t k = 0;
             if (t->n_last == MLP_LANES)
                 for (; k + MLP_LANES <= depth; k += MLP_LANES)
-                    MLP_REAL(turning_step)(1, MLP_LANES, MLP_LANES, a + k, a_stride, b + k,
-                                           b_stride, rows, vecs, acc);
+                    MLP_REAL(turning_step)(a + k, a_stride, b + k, b_stride, rows, vecs, acc);
             for (; k < depth; k += MLP_LANES)
-                MLP_REAL(turning_step)(0, depth - k, t->n_last, a + k, a_stride, b + k, b_stride,
-                                       rows, vecs, acc);
+                MLP_REAL(turning_rest)(depth - k, t->n_last, a + k, a_stride, b + k, b_stride, rows,
+                                       vecs, acc);
             a += depth;
             b += depth;
             /* Products of few rows do not copy, and those of many have no short tiles. */

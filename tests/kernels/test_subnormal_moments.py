@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 import mlpcore
-from mlpcore.optimizers import remade
+from mlpcore.optimizer_base import remade
 
 N_STEPS = 700
 RATE, BETA1, BETA2, EPSILON = 1e-2, 0.9, 0.999, 1e-8
