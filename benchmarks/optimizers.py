@@ -30,7 +30,7 @@ from .optimizer_tasks import TASKS, Data, Task
 
 FOREVER = 10**9  # epochs
 
-Path = list[tuple[int, float]]  # an epoch, and the figure of the validation rows after it
+Epochs = list[tuple[int, float]]  # an epoch, and the figure of the validation rows after it
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Ours:
             callbacks=[look], **options, **self.options,
         )  # fmt: skip
 
-    def path(self, task: Task, data: Data, seed: int) -> Path:
+    def path(self, task: Task, data: Data, seed: int) -> Epochs:
         """What each epoch is worth, until the last goal, the end of the fit or the limit."""
-        started, path = time.process_time(), Path()
+        started, path = time.process_time(), Epochs()
 
         def look(state: Any) -> bool:
             path.append((state.epoch, state.row[key]))
@@ -92,9 +92,9 @@ class ScikitLearns:
         )  # fmt: skip
         return estimator.fit(data.x, data.y.squeeze())
 
-    def path(self, task: Task, data: Data, seed: int) -> Path:
+    def path(self, task: Task, data: Data, seed: int) -> Epochs:
         """As that of `Ours`, for some of the iterations."""
-        started, path, n_iterations = time.process_time(), Path(), 1
+        started, path, n_iterations = time.process_time(), Epochs(), 1
         while time.process_time() - started < 3 * task.limit:
             estimator = self._fit(task, data, seed, n_iterations)
             y_hat = estimator.predict(data.x_validation).reshape(data.y_validation.shape)

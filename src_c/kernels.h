@@ -13,7 +13,7 @@
  *   - a bias gradient adds up rows: chunks of MLP_CHUNK rows from zero in order, chunks in order;
  *   - a sum along a row (softmax, a loss's terms, an inner product) is taken in double in 16 lanes,
  *     element j in lane j % 16, lanes added pairwise: l + l + 8, then + 4, + 2, + 1;
- *   - the derivative queries sum over the outputs of a softmax in index order;
+ *   - Jacobians and second derivatives sum over the outputs of a softmax in index order;
  *   - the loss adds rows in order, in double;
  *   - a gradient's norm adds up pieces of MLP_UPDATE_PIECE reals in order, each of them the sum of
  *     its squares in double in the same 16 lanes;
@@ -92,7 +92,7 @@ typedef struct mlp_kernels {
     double (*sum_of_squares)(size_t n, const void *x);
 
     /* dz = p (da - <da, p>) row by row, both da as differences from that of the largest p; dz may be
-     * da. */
+     * da or p. */
     void (*softmax_backward)(size_t n_rows, size_t n_columns, const void *p, const void *da,
                              void *dz);
 

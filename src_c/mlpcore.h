@@ -113,7 +113,8 @@ typedef enum mlp_optimizer_kind {
 } mlp_optimizer_kind;
 
 /* The moments (P,) are the caller's and start at zero; step counts the updates made so far. No
- * magnitude in a moment exceeds its bound: a caller that writes to them sets both to INFINITY. */
+ * magnitude in a moment exceeds its bound but by a subnormal number; a caller that writes to them
+ * sets both bounds to INFINITY. */
 typedef struct mlp_optimizer {
     mlp_optimizer_kind kind;
     double learning_rate;
@@ -143,7 +144,7 @@ size_t mlp_network_n_parameters(const mlp_network *network);
 mlp_status mlp_workspace_create(const mlp_network *network, mlp_workspace **workspace);
 void mlp_workspace_destroy(mlp_workspace *workspace);
 
-/* Asked about every 10 ms by the thread that calls, between two parts of its work and not after the
+/* Asked every 10 ms or later by the thread that calls, between two parts of its work and not after the
  * last; anything but 0 ends the call with MLP_INTERRUPTED, and what it was to compute is in part
  * unwritten. It may use any other workspace. NULL, as after mlp_workspace_create: nobody asks. */
 typedef int (*mlp_poll)(void *context);

@@ -64,12 +64,17 @@ int mlp_update_range(const mlp_update *update, int store, size_t begin, size_t n
 /*
  * A parameter below the largest number does not overflow by a step of up to 2^100 (float; double
  * 2^900), which is less than half of that number's last place. Adam's root is at least epsilon. The
- * moments are means, but for the velocity, which may grow; the slack is for their rounding.
+ * moments are means, but for the velocity, which may grow; the slack is for their rounding. A
+ * setting that the dtype cannot tell from 0 or infinity decides nothing.
  */
 int mlp_update_is_sure(mlp_update *update, mlp_dtype dtype, double largest_gradient,
                        double largest_parameter) {
     const mlp_optimizer *o = update->optimizer;
     const double limit = dtype == MLP_FLOAT32 ? 0x1p100 : 0x1p900, slack = 1.0 + 0x1p-20;
+    const double epsilon = dtype == MLP_FLOAT32 ? (double)(float)o->epsilon : o->epsilon;
+    if (!(o->learning_rate < limit && update->step_size < limit && o->l1 < limit && o->l2 < limit &&
+          o->weight_decay < limit))
+        return 0;
     double g = largest_gradient + o->l1;
     if (mlp_depends_on_parameters(o))
         g += (o->l2 + (o->kind == MLP_ADAMW ? 0.0 : o->weight_decay)) * largest_parameter;
@@ -79,10 +84,10 @@ int mlp_update_is_sure(mlp_update *update, mlp_dtype dtype, double largest_gradi
         second = slack * (o->beta2 * o->second_bound + (1.0 - o->beta2) * g * g);
     if (o->kind == MLP_ADAM || o->kind == MLP_ADAMW) {
         first = slack * (o->beta1 * o->first_bound + (1.0 - o->beta1) * g);
-        step = first / o->epsilon * (update->step_size > 1.0 ? update->step_size : 1.0);
+        step = first / epsilon * (update->step_size > 1.0 ? update->step_size : 1.0);
         if (o->kind == MLP_ADAMW && !(o->learning_rate * o->weight_decay <= 1.0)) return 0;
     } else {
-        const double change = o->kind == MLP_RMSPROP ? g / o->epsilon : g;
+        const double change = o->kind == MLP_RMSPROP ? g / epsilon : g;
         if (o->first_moment != NULL) first = slack * (o->momentum * o->first_bound + change);
         step = (first + change) * (o->learning_rate > 1.0 ? o->learning_rate : 1.0);
     }

@@ -70,7 +70,7 @@ static int is_sure(mlp_weight_pass *weights) {
         const double gradient =
             2.0 * (double)n_rows * factor *
             kernels->largest(n_rows, n_outputs, layer->grad_pre_activation, layer->grad_stride);
-        if (gradient > largest_gradient) largest_gradient = gradient;
+        if (!(gradient <= largest_gradient)) largest_gradient = gradient; /* NaN, too */
         if (l + 1 < net->n_layers)
             input = kernels->largest(n_rows, n_outputs, layer->output, layer->stride);
     }
@@ -163,7 +163,10 @@ mlp_outcome mlp_weights_run(mlp_weight_pass *weights, int is_last, int looks) {
         const int is_plain = is_plain_sgd(optimizer);
         if (is_plain) weights->way = MLP_EXCHANGE;
         if (is_plain || looks) weights->update = mlp_update_next(w->needs.kernels, optimizer);
-        if (looks && is_sure(weights)) weights->way = is_plain ? MLP_SURE_TILES : MLP_SURE_PIECES;
+        /* An optimizer's settings may change in the course of an epoch: then no pieces are there. */
+        const int has_room = is_plain || w->needs.piece_reals > 0;
+        if (looks && has_room && is_sure(weights))
+            weights->way = is_plain ? MLP_SURE_TILES : MLP_SURE_PIECES;
     }
     mlp_parallel_for(w->needs.n_threads, w->network->n_layers * w->needs.n_threads, weight_task,
                      weights);

@@ -176,7 +176,7 @@ typedef struct mlp_adam_constants {
     mlp_vec decay; /* Adam: weight_decay. AdamW: what is left of p */
     mlp_vec beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon, root_correction;
     mlp_vec step_size, lowered_step_size; /* the second 2^-64 times the first */
-    mlp_vec far_from_zero;                /* 2^27 steps of a subnormal quotient */
+    mlp_vec far_from_zero;                /* 2^57 steps of a subnormal quotient */
     mlp_vec twice_longest; /* 2 max(step_size, 1) / epsilon: see adam_surely_finite */
 } mlp_adam_constants;
 
@@ -321,7 +321,7 @@ static int MLP_REAL(adam_step)(const mlp_optimizer *optimizer, double step_size,
         .epsilon = v_set1((mlp_real)optimizer->epsilon),
         .step_size = v_set1((mlp_real)step_size),
         .lowered_step_size = v_set1((mlp_real)step_size * MLP_C(0x1p-64)),
-        .far_from_zero = v_set1((mlp_real)step_size * MLP_SMALLEST_NORMAL * MLP_C(0x1p27)),
+        .far_from_zero = v_set1((mlp_real)step_size * MLP_SMALLEST_NORMAL * MLP_C(0x1p57)),
         .root_correction = v_set1((mlp_real)root_correction),
         .twice_longest = v_set1((mlp_real)(2.0 * longest)),
     };

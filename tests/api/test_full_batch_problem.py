@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from test_training import make_net, regression_data
+from regression import make_net, regression_data
 from tolerances import CONVEX_MINIMUM, GRADIENT, assert_close
 
 import mlpcore

@@ -149,6 +149,29 @@ def test_what_is_known_of_moments_that_were_followed(dtype):
     check_refused(net, x, net(x), optimizer)
 
 
+@pytest.mark.parametrize("cls", [mlpcore.Adam, mlpcore.AdamW, mlpcore.RMSprop])
+def test_an_epsilon_that_the_dtype_does_not_know(cls):
+    """0 / 0, where there is no gradient; float64 has such a number."""
+    for dtype, is_made in ((np.float32, False), (np.float64, True)):
+        sizes, n_rows = SHAPES[0]
+        net = mlpcore.MLP(sizes, ["tanh", "identity"], dtype=dtype, seed=1)
+        x, _ = data_of(sizes, n_rows, dtype)
+        optimizer = cls(epsilon=1e-50)
+        if is_made:
+            net.train_step(x, net(x), "mse", optimizer)
+            assert np.isfinite(net.parameters).all()
+        else:
+            check_refused(net, x, net(x), optimizer)
+
+
+@pytest.mark.parametrize("cls", [mlpcore.SGD, mlpcore.Adam, mlpcore.RMSprop])
+def test_a_rate_that_the_dtype_does_not_know(cls):
+    sizes, n_rows = SHAPES[0]
+    net = mlpcore.MLP(sizes, ["tanh", "identity"], seed=1)
+    x, _ = data_of(sizes, n_rows, np.float32)
+    check_refused(net, x, net(x), cls(1e60))
+
+
 @each_dtype
 @pytest.mark.parametrize("option", ["weight_decay", "l2"])
 def test_a_penalty_on_a_large_parameter(dtype, option):

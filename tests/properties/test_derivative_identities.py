@@ -181,7 +181,7 @@ def test_the_chain_rule_by_name_ends_in_the_gradients(net, n, seed, cls):
 @property_test
 @given(bent, n_rows, seeds, st.floats(0.1, 4.0))
 def test_known_derivatives_add_the_error_of_the_jacobian(net, n, seed, factor):
-    """The value is the sum of both losses; with no weight it has the bits of the first alone."""
+    """The value is the sum of both losses; with no weight it is the first alone."""
     x, y = batch(net, n, seed)
     rng = np.random.default_rng(seed)
     dy_dx = rng.normal(size=(n, net.sizes[-1], net.sizes[0])).astype(net.dtype)

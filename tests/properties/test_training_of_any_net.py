@@ -36,13 +36,12 @@ def state_of(trainer):
 @settings(property_test, max_examples=40)  # a disk takes its time
 @given(small, n_rows, batch_sizes, seeds, optimizers(), schedules, st.integers(1, 3), st.booleans())
 def test_training_goes_on_to_the_bit(net, n, size, seed, rule, schedule, n_first, from_file):
-    """In one fit, or in two with a file, a copy or nothing in between; by one thread or three."""
+    """In one fit, or in two with a file, a copy or nothing in between."""
     x, y = batch(net, n, seed)
     options = {"batch_size": min(size, n), "seed": seed, "schedule": schedule, "dropout": 0.0}
     whole = mlpcore.Trainer(net.copy(), "huber", copy.copy(rule), **options)
     whole.fit(x, y, epochs=4)
     parts = mlpcore.Trainer(net.copy(), "huber", copy.copy(rule), **options)
-    _core.set_default_n_threads(3)
     parts.fit(x, y, epochs=n_first)
     if from_file:
         with tempfile.TemporaryDirectory() as folder:
