@@ -5,6 +5,7 @@
 #include "elementwise_template.h"
 #include "activation_template.h"
 #include "optimizer_template.h"
+#include "tile_product_template.h"
 #include "tile_template.h"
 #include "dropout_template.h"
 #include "gemm_template.h"
