@@ -2,7 +2,9 @@
 """Updates in passing have the bits, and the refusals, of updates after the gradient."""
 
 import copy
+import os
 import pickle
+import signal
 
 import numpy as np
 import pytest
@@ -199,3 +201,29 @@ def test_moments_cannot_be_written_past_the_optimizer(make):
         net.train_step(x, y, "mse", optimizer)
         twin.train_step(x, y, "mse", again)
     assert state_of(net, optimizer) == state_of(twin, again)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no timer with a signal there")
+def test_a_penalty_that_comes_in_the_course_of_an_epoch():
+    """A step of another kind than the epoch was prepared for, which has no room for pieces."""
+    sizes, n_rows = [300, 200, 3], 100_000
+    net, optimizer = mlpcore.MLP(sizes, seed=1), mlpcore.SGD(1e-4)
+    x, y = data_of(sizes, n_rows, np.float32)
+    comes_at = []
+
+    def add_penalty(number, frame):
+        if optimizer.n_steps > 0:
+            comes_at.append(optimizer.n_steps)
+            optimizer.l2 = 0.1
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+    former = signal.signal(signal.SIGALRM, add_penalty)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+        net.fit(x, y, "mse", optimizer, epochs=1, batch_size=10, seed=0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, former)
+    assert 0 < comes_at[0] < n_rows // 10
+    assert optimizer.n_steps == n_rows // 10
+    assert np.isfinite(net.parameters).all()
