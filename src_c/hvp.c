@@ -155,12 +155,12 @@ static void hvp_weight_task(void *context, size_t task, size_t worker) {
         kernels->linear_backward_weight(
             &query->products[l], n_rows, l > 0 ? kept[-1].kept[MLP_KEPT_OUTPUT] : region->block.x,
             l > 0 ? kept[-1].stride : layer->n_inputs, kept->kept[MLP_KEPT_GRAD_TANGENT],
-            kept->stride, begin, end, region->accumulate, product, NULL, NULL, scratch);
+            kept->stride, begin, end, region->accumulate, product, NULL, 0, NULL, scratch);
         if (l > 0)
             kernels->linear_backward_weight(&query->products[l], n_rows,
                                             kept[-1].kept[MLP_KEPT_TANGENT], kept[-1].stride,
                                             kept->kept[MLP_KEPT_GRAD], kept->stride, begin, end, 1,
-                                            product, NULL, NULL, scratch);
+                                            product, NULL, 0, NULL, scratch);
     }
     if (piece == 0 && net->has_bias)
         kernels->linear_backward_bias(

@@ -38,7 +38,7 @@ typedef struct mlp_linear {
     mlp_activation activation;
     const void *weight; /* (n_inputs, n_outputs) */
     const void *bias;   /* (n_outputs) or NULL */
-    int watch;          /* linear_forward tells whether z is finite */
+    int watch;          /* the products over rows tell the sum of squares of what they make */
 } mlp_linear;
 
 /* Dropout of one layer in one step. */
@@ -58,25 +58,26 @@ typedef struct mlp_kernels {
     size_t (*scratch_bytes)(size_t n_inner);
 
     /* z = x W^T + b, a = f(z), d = f'(z) for n_rows rows. z or d NULL: not kept; a NULL: not
-     * computed (then z is). For softmax d is not written. False if watch is set and a z is not
-     * finite. */
-    int (*linear_forward)(const mlp_linear *layer, size_t n_rows, const void *x, size_t x_stride,
-                          void *z, void *a, void *d, size_t stride, void *scratch);
+     * computed (then z is). For softmax d is not written. With watch the sum of the squares of z,
+     * summed in the dtype in any order: not finite if a z is not; without, 0. */
+    double (*linear_forward)(const mlp_linear *layer, size_t n_rows, const void *x, size_t x_stride,
+                             void *z, void *a, void *d, size_t stride, void *scratch);
 
     /* dx = dz W, times d elementwise unless d (n_rows, n_inputs) is NULL. d_is_relu: d holds outputs
-     * of ReLU, which tell its derivative. */
-    void (*linear_backward_input)(const mlp_linear *layer, size_t n_rows, const void *dz,
-                                  size_t dz_stride, const void *d, size_t d_stride, int d_is_relu,
-                                  void *dx, size_t dx_stride, void *scratch);
+     * of ReLU, which tell its derivative. The result is that of linear_forward, of dx. */
+    double (*linear_backward_input)(const mlp_linear *layer, size_t n_rows, const void *dz,
+                                    size_t dz_stride, const void *d, size_t d_stride, int d_is_relu,
+                                    void *dx, size_t dx_stride, void *scratch);
 
     /* Rows [begin, end) of dW^T (n_inputs, n_outputs) = x^T dz, added to what is there if
      * accumulate. update (plain SGD) not NULL: the same rows of weight are updated by them, which
-     * then hold what weight was, and the result tells whether all updated weights are finite;
-     * grad_weight may be NULL then, and the result is 1. */
+     * then hold what weight was, and the result tells whether all updated weights are finite; sure
+     * that they are, the result is 1, and what the rows of dW^T hold means nothing. */
     int (*linear_backward_weight)(const mlp_linear *layer, size_t n_rows, const void *x,
                                   size_t x_stride, const void *dz, size_t dz_stride, size_t begin,
                                   size_t end, int accumulate, void *grad_weight,
-                                  const mlp_optimizer *update, void *weight, void *scratch);
+                                  const mlp_optimizer *update, int sure, void *weight,
+                                  void *scratch);
 
     /* db (n_outputs) = sum over rows of dz, added to what is there if accumulate. */
     void (*linear_backward_bias)(const mlp_linear *layer, size_t n_rows, const void *dz,

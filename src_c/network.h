@@ -72,6 +72,13 @@ typedef struct mlp_layer_rows {
     size_t grad_stride; /* of grad_pre_activation */
 } mlp_layer_rows;
 
+/* How large rows are: sums of squares over all layers, from which a gradient is bounded. */
+typedef struct mlp_row_sizes {
+    double inputs; /* of x */
+    double pre_activations;
+    double deltas; /* of dl/dz */
+} mlp_row_sizes;
+
 typedef struct mlp_query mlp_query;
 
 struct mlp_workspace {
@@ -92,6 +99,7 @@ struct mlp_workspace {
     void *scratch;          /* (n_threads, scratch_bytes) */
     void *pieces;           /* (n_threads, piece_reals) */
     double *row_values;     /* (value_rows) */
+    mlp_row_sizes *sizes;   /* (n_threads) of the rows of each worker */
     void *spread_x;         /* (block_rows, n_inputs) at mlp_pitch */
     void *gathered_x;       /* (gathered_rows, n_inputs) at mlp_pitch */
     void *gathered_target, *gathered_weight, *gathered_dy_dx;

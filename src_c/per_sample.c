@@ -89,7 +89,7 @@ static void sample_task(void *context, size_t task, size_t worker) {
             kernels->linear_backward_weight(&query->products[l], 1, input, layer->n_inputs, grad,
                                             layer->n_outputs, 0, layer->n_inputs, 0,
                                             mlp_at(kernels, gradient, layer->weight_offset), NULL,
-                                            NULL, scratch);
+                                            0, NULL, scratch);
             if (net->has_bias)
                 kernels->linear_backward_bias(&query->products[l], 1, grad, layer->n_outputs, 0,
                                               mlp_at(kernels, gradient, layer->bias_offset));

@@ -3,7 +3,6 @@
 #include "propagate.h"
 
 #include <math.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "loss.h"
@@ -26,7 +25,7 @@ typedef struct row_region {
     double factor;
     double *row_values;
     void *grad_x;
-    atomic_int not_finite; /* a pre-activation, if they are watched */
+    int watch; /* the workspace's sizes are wanted */
 } row_region;
 
 /* The loss of the rows and dl/dz of the output layer. */
@@ -86,47 +85,54 @@ static void drop_units(const row_region *region, size_t l, size_t first, size_t 
         mlp_at(w->needs.kernels, layer->activation_derivative, from), layer->stride);
 }
 
-static void row_task(void *context, size_t task, size_t worker) {
-    row_region *region = context;
-    mlp_workspace *w = region->workspace;
+/* The sum of squares of rows is at most this. */
+static double squares_bound(const mlp_kernels *kernels, size_t n_rows, size_t width,
+                            const void *rows, size_t stride) {
+    const double largest = kernels->largest(n_rows, width, rows, stride);
+    return (double)(n_rows * width) * largest * largest;
+}
+
+/* Rows [first, first + n_rows) through all layers. */
+static void forward_rows(const row_region *region, size_t first, size_t n_rows, void *scratch,
+                         mlp_row_sizes *sizes) {
+    const mlp_workspace *w = region->workspace;
+    const mlp_kernels *kernels = w->needs.kernels;
+    const size_t n_layers = w->network->n_layers;
+    const void *input = mlp_const_at(kernels, region->x, first * region->x_stride);
+    size_t input_stride = region->x_stride;
+    if (region->watch)
+        sizes->inputs +=
+            squares_bound(kernels, n_rows, w->network->layers[0].n_inputs, input, input_stride);
+    for (size_t l = 0; l < n_layers; l++) {
+        const mlp_layer_rows *layer = &w->layers[l];
+        const size_t from = first * layer->stride;
+        void *output = mlp_at(kernels, layer->output, from);
+        sizes->pre_activations += kernels->linear_forward(
+            &w->linears[l], n_rows, input, input_stride,
+            mlp_at(kernels, layer->pre_activation, from), output,
+            mlp_at(kernels, layer->activation_derivative, from), layer->stride, scratch);
+        if (region->dropout != NULL && l + 1 < n_layers) drop_units(region, l, first, n_rows);
+        input = output;
+        input_stride = layer->stride;
+    }
+}
+
+/* Back from dl/dz of the output layer. */
+static void backward_rows(const row_region *region, size_t first, size_t n_rows, void *scratch,
+                          mlp_row_sizes *sizes) {
+    const mlp_workspace *w = region->workspace;
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->needs.kernels;
-    const mlp_layer_rows *layers = w->layers;
-    const size_t n_layers = net->n_layers, n_inputs = net->layers[0].n_inputs;
-    const size_t first = task * region->strip_rows;
-    const size_t n_rows = mlp_smaller(region->strip_rows, region->block.n_samples - first);
-    void *scratch = (unsigned char *)w->scratch + worker * w->scratch_bytes;
-
-    if (region->x != region->block.x)
-        mlp_spread_rows(kernels, n_rows, n_inputs,
-                        mlp_const_at(kernels, region->block.x, first * n_inputs), n_inputs,
-                        mlp_at(kernels, w->spread_x, first * region->x_stride), region->x_stride);
-    int finite = 1;
-    if (region->forward) {
-        const void *input = mlp_const_at(kernels, region->x, first * region->x_stride);
-        size_t input_stride = region->x_stride;
-        for (size_t l = 0; l < n_layers; l++) {
-            const size_t from = first * layers[l].stride;
-            void *output = mlp_at(kernels, layers[l].output, from);
-            finite &= kernels->linear_forward(
-                &w->linears[l], n_rows, input, input_stride,
-                mlp_at(kernels, layers[l].pre_activation, from), output,
-                mlp_at(kernels, layers[l].activation_derivative, from), layers[l].stride, scratch);
-            if (region->dropout != NULL && l + 1 < n_layers) drop_units(region, l, first, n_rows);
-            input = output;
-            input_stride = layers[l].stride;
-        }
-    }
-    if (!finite) atomic_store_explicit(&region->not_finite, 1, memory_order_relaxed);
-    if (region->loss == NULL && region->cotangent == NULL) return;
-    const size_t n_outputs = net->layers[n_layers - 1].n_outputs;
-    output_rows(region, &layers[n_layers - 1], &net->layers[n_layers - 1], first, n_rows);
-    if (!region->backward) return;
-    for (size_t l = n_layers; l-- > 0;) {
-        const size_t stride = layers[l].grad_stride;
-        void *delta = mlp_at(kernels, layers[l].grad_pre_activation, first * stride);
-        if (l + 1 == n_layers)
+    const size_t n_inputs = net->layers[0].n_inputs;
+    const size_t n_outputs = net->layers[net->n_layers - 1].n_outputs;
+    for (size_t l = net->n_layers; l-- > 0;) {
+        const size_t stride = w->layers[l].grad_stride;
+        void *delta = mlp_at(kernels, w->layers[l].grad_pre_activation, first * stride);
+        if (l + 1 == net->n_layers) {
             mlp_spread_rows(kernels, n_rows, n_outputs, delta, n_outputs, delta, stride);
+            if (region->watch)
+                sizes->deltas += squares_bound(kernels, n_rows, n_outputs, delta, stride);
+        }
         if (l == 0) {
             if (region->grad_x != NULL)
                 kernels->linear_backward_input(&w->linears[0], n_rows, delta, stride, NULL, 0, 0,
@@ -134,7 +140,7 @@ static void row_task(void *context, size_t task, size_t worker) {
                                                n_inputs, scratch);
             return;
         }
-        const mlp_layer_rows *below = &layers[l - 1];
+        const mlp_layer_rows *below = &w->layers[l - 1];
         const size_t n_below = net->layers[l - 1].n_outputs;
         if (below->grad_output != NULL) {
             kernels->linear_backward_input(&w->linears[l], n_rows, delta, stride, NULL, 0, 0,
@@ -144,13 +150,34 @@ static void row_task(void *context, size_t task, size_t worker) {
         } else {
             const int from_output = below->activation_derivative == NULL; /* ReLU, own rows */
             const void *d = from_output ? below->output : below->activation_derivative;
-            kernels->linear_backward_input(
+            sizes->deltas += kernels->linear_backward_input(
                 &w->linears[l], n_rows, delta, stride,
                 mlp_const_at(kernels, d, first * below->stride), below->stride, from_output,
                 mlp_at(kernels, below->grad_pre_activation, first * below->grad_stride),
                 below->grad_stride, scratch);
         }
     }
+}
+
+static void row_task(void *context, size_t task, size_t worker) {
+    row_region *region = context;
+    mlp_workspace *w = region->workspace;
+    const mlp_network *net = w->network;
+    const mlp_kernels *kernels = w->needs.kernels;
+    const size_t n_inputs = net->layers[0].n_inputs, last = net->n_layers - 1;
+    const size_t first = task * region->strip_rows;
+    const size_t n_rows = mlp_smaller(region->strip_rows, region->block.n_samples - first);
+    void *scratch = (unsigned char *)w->scratch + worker * w->scratch_bytes;
+    mlp_row_sizes *sizes = &w->sizes[worker];
+
+    if (region->x != region->block.x)
+        mlp_spread_rows(kernels, n_rows, n_inputs,
+                        mlp_const_at(kernels, region->block.x, first * n_inputs), n_inputs,
+                        mlp_at(kernels, w->spread_x, first * region->x_stride), region->x_stride);
+    if (region->forward) forward_rows(region, first, n_rows, scratch, sizes);
+    if (region->loss == NULL && region->cotangent == NULL) return;
+    output_rows(region, &w->layers[last], &net->layers[last], first, n_rows);
+    if (region->backward) backward_rows(region, first, n_rows, scratch, sizes);
 }
 
 /* ---- the two together --------------------------------------------------------------------- */
@@ -234,8 +261,9 @@ mlp_outcome mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *par
     mlp_weight_pass weights = {.workspace = w,
                                .pass = pass,
                                .gradients = pass->own_gradients ? w->gradients : pass->gradients};
-    const int watch = mlp_weights_look_ahead(net, pass);
-    mlp_workspace_bind(w, parameters, watch);
+    rows.watch = mlp_weights_look_ahead(net, pass);
+    mlp_workspace_bind(w, parameters, rows.watch);
+    memset(w->sizes, 0, n_threads * sizeof *w->sizes);
     const size_t block_work =
         MLP_BLOCK_ROWS * (rows.backward ? 3U : 1U) * mlp_forward_work(net) / n_threads;
     mlp_outcome outcome = MLP_NOT_UPDATED;
@@ -255,21 +283,18 @@ mlp_outcome mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *par
         rows.strip_rows =
             mlp_strip_rows(net, kernels, n_inputs + 3 * net->total_width, n_rows, n_threads);
         mlp_parallel_for(n_threads, mlp_quotient_up(n_rows, rows.strip_rows), row_task, &rows);
+        const int is_last = first + n_rows == batch->n_samples;
+        if (is_last && pass->loss != NULL)
+            *value = mlp_loss_total(w->row_values, net->dtype, batch, rows.factor);
         if (rows.backward) {
             weights.n_rows = n_rows;
             weights.x = rows.x;
             weights.x_stride = rows.x_stride;
             weights.accumulate = first > 0;
-            int looks = watch && !atomic_load_explicit(&rows.not_finite, memory_order_relaxed);
-            if (looks) { /* then there is one block */
-                *value = mlp_loss_total(w->row_values, net->dtype, batch, rows.factor);
-                looks = isfinite(*value);
-            }
-            outcome = mlp_weights_run(&weights, first + n_rows == batch->n_samples, looks);
+            outcome = mlp_weights_run(&weights, is_last, rows.watch && isfinite(*value));
         }
         first += n_rows;
     } while (first < batch->n_samples);
-    if (pass->loss != NULL) *value = mlp_loss_total(w->row_values, net->dtype, batch, rows.factor);
     if (outcome != MLP_UPDATED) return outcome;
     if (!isfinite(*value)) {
         mlp_weights_undo(&weights);

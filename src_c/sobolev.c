@@ -86,7 +86,7 @@ static void sobolev_weight_task(void *context, size_t task, size_t worker) {
     kernels->linear_backward_weight(
         &query->products[l], n_rows, l > 0 ? at[-1].kept[MLP_KEPT_OUTPUT] : region->block.x,
         l > 0 ? at[-1].stride : layer->n_inputs, at->kept[MLP_KEPT_GRAD], at->stride, begin, end,
-        region->accumulate, gradient, NULL, NULL, scratch);
+        region->accumulate, gradient, NULL, 0, NULL, scratch);
     if (l == (region->forward_mode ? 0 : last)) {
         add_summed(region, l, begin, end, gradient);
         return;
@@ -105,7 +105,7 @@ static void sobolev_weight_task(void *context, size_t task, size_t worker) {
         grad = at->kept[MLP_KEPT_SCALED_DIRECTIONS];
     }
     kernels->linear_backward_weight(&query->products[l], n_directions, input, input_stride, grad,
-                                    grad_stride, begin, end, 1, gradient, NULL, NULL, scratch);
+                                    grad_stride, begin, end, 1, gradient, NULL, 0, NULL, scratch);
 }
 
 mlp_status mlp_sobolev(mlp_workspace *w, const void *parameters, const mlp_batch *batch,

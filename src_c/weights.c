@@ -5,9 +5,11 @@
 #include <math.h>
 #include <string.h>
 
-/* To look costs about as much for two numbers as it spares for a parameter; with fewer parameters it
- * costs more, since they stay in L1: the old ones of an exchange, or all that an update is tried on. */
-#define MLP_FEWEST_FOR_TILES  ((size_t)4096)
+/* To look costs less for four numbers than it spares for a parameter; but with few parameters it
+ * costs more, since they stay in L1: the old ones of an exchange, or all that an update is tried on.
+ */
+#define MLP_LOOKS_A_PARAMETER ((size_t)4)
+#define MLP_FEWEST_FOR_TILES  ((size_t)8192)
 #define MLP_FEWEST_FOR_PIECES ((size_t)1024)
 
 /* Reals of a piece of a gradient, which a quarter of L2 holds beside what is updated; but tiles
@@ -42,42 +44,49 @@ size_t mlp_weights_piece_reals(const mlp_network *net, const mlp_kernels *kernel
 
 int mlp_weights_look_ahead(const mlp_network *net, const mlp_pass *pass) {
     const size_t n_rows = pass->batch->n_samples;
-    if (pass->update == NULL || n_rows == 0 || n_rows > MLP_BLOCK_ROWS ||
-        pass->update->clip_norm > 0.0)
-        return 0;
+    if (pass->update == NULL || n_rows == 0 || pass->records != NULL) return 0;
+    const int is_plain = is_plain_sgd(pass->update);
+    if (!is_plain && (n_rows > MLP_BLOCK_ROWS || pass->update->clip_norm > 0.0)) return 0;
     const size_t looks = n_rows * (net->layers[0].n_inputs + 2 * net->total_width);
-    const size_t fewest = is_plain_sgd(pass->update) ? MLP_FEWEST_FOR_TILES : MLP_FEWEST_FOR_PIECES;
-    return net->n_parameters >= fewest && looks < net->n_parameters / 2;
+    const size_t fewest = is_plain ? MLP_FEWEST_FOR_TILES : MLP_FEWEST_FOR_PIECES;
+    return net->n_parameters >= fewest && looks / MLP_LOOKS_A_PARAMETER < net->n_parameters;
 }
 
 /*
- * Whether the update is sure to leave finite parameters and moments. No sum of |g| exceeds
- * N max|x| max|dl/dz|, nor twice that when it is rounded. And the parameters are finite if all
- * pre-activations are, since each parameter is part of one in every row.
+ * At least sum |x_i dl/dz_j| over all rows, for any input x and output z of a layer, or for the bias,
+ * whose input is 1. With Cauchy's inequality that is |X| |dZ|, with the Frobenius norms over all
+ * layers. |f(z)| is at most 2 |z| + 2 for every activation, so that |f(Z)|^2 <= 8 (|Z|^2 + numbers).
+ * 2: sums that were rounded. The last term: squares that were too small for the dtype.
  */
-static int is_sure(mlp_weight_pass *weights) {
+static double gradient_bound(const mlp_weight_pass *weights) {
     const mlp_workspace *w = weights->workspace;
     const mlp_network *net = w->network;
-    const mlp_kernels *kernels = w->needs.kernels;
-    const mlp_optimizer *optimizer = weights->pass->update;
-    const size_t n_rows = weights->n_rows;
-    double largest_gradient = 0.0, largest_parameter = 0.0;
-    double input = kernels->largest(n_rows, net->layers[0].n_inputs, weights->x, weights->x_stride);
-    for (size_t l = 0; l < net->n_layers; l++) {
-        const size_t n_outputs = net->layers[l].n_outputs;
-        const mlp_layer_rows *layer = &w->layers[l];
-        const double factor = input > 1.0 ? input : 1.0; /* 1: the bias */
-        const double gradient =
-            2.0 * (double)n_rows * factor *
-            kernels->largest(n_rows, n_outputs, layer->grad_pre_activation, layer->grad_stride);
-        if (!(gradient <= largest_gradient)) largest_gradient = gradient; /* NaN, too */
-        if (l + 1 < net->n_layers)
-            input = kernels->largest(n_rows, n_outputs, layer->output, layer->stride);
+    const mlp_dropout *dropout = weights->pass->dropout;
+    const double n_units = (double)weights->pass->batch->n_samples * (double)net->total_width;
+    double inputs = 0.0, deltas = n_units * (net->dtype == MLP_FLOAT32 ? 0x1p-140 : 0x1p-1000);
+    double scale = 1.0;
+    if (dropout != NULL)
+        for (size_t l = 0; l + 1 < net->n_layers; l++)
+            if (1.0 / (1.0 - dropout->rates[l]) > scale) scale = 1.0 / (1.0 - dropout->rates[l]);
+    for (size_t worker = 0; worker < w->needs.n_threads; worker++) {
+        const mlp_row_sizes *sizes = &w->sizes[worker];
+        inputs += sizes->inputs + 8.0 * scale * scale * sizes->pre_activations;
+        deltas += sizes->deltas;
     }
-    if (mlp_depends_on_parameters(optimizer))
+    return 2.0 * sqrt(inputs + 8.0 * scale * scale * n_units) * sqrt(deltas);
+}
+
+/* Whether the update is sure to leave finite parameters and moments. The parameters are finite if
+ * all pre-activations are, since each parameter is part of one in every row. */
+static int is_sure(mlp_weight_pass *weights) {
+    const mlp_network *net = weights->workspace->network;
+    const mlp_kernels *kernels = weights->workspace->needs.kernels;
+    double largest_parameter = 0.0;
+    if (mlp_depends_on_parameters(weights->pass->update))
         largest_parameter =
             kernels->largest(1, net->n_parameters, weights->pass->parameters, net->n_parameters);
-    return mlp_update_is_sure(&weights->update, net->dtype, largest_gradient, largest_parameter);
+    return mlp_update_is_sure(&weights->update, net->dtype, gradient_bound(weights),
+                              largest_parameter);
 }
 
 /* Rows [begin, end) of the gradient of a layer's weight, piece by piece, each used at once. */
@@ -93,9 +102,10 @@ static void update_pieces(const mlp_weight_pass *weights, size_t l, size_t begin
     for (size_t row = begin; row < end; row += n_rows) {
         const size_t n_here = mlp_smaller(n_rows, end - row), n = n_here * layer->n_outputs;
         const size_t at = layer->weight_offset + row * layer->n_outputs;
-        kernels->linear_backward_weight(
-            &w->linears[l], weights->n_rows, mlp_const_at(kernels, input, row), input_stride,
-            rows->grad_pre_activation, rows->grad_stride, 0, n_here, 0, piece, NULL, NULL, scratch);
+        kernels->linear_backward_weight(&w->linears[l], weights->n_rows,
+                                        mlp_const_at(kernels, input, row), input_stride,
+                                        rows->grad_pre_activation, rows->grad_stride, 0, n_here, 0,
+                                        piece, NULL, 0, NULL, scratch);
         if (optimizer->l1 > 0.0 || optimizer->l2 > 0.0)
             kernels->adjust_gradient(n, 1.0, optimizer->l1, optimizer->l2,
                                      mlp_const_at(kernels, parameters, at), piece);
@@ -135,10 +145,8 @@ static void weight_task(void *context, size_t task, size_t worker) {
     else
         finite = kernels->linear_backward_weight(
             &w->linears[l], weights->n_rows, input, input_stride, delta, stride, begin, end,
-            weights->accumulate,
-            way == MLP_SURE_TILES ? NULL
-                                  : mlp_at(kernels, weights->gradients, layer->weight_offset),
-            way == MLP_GRADIENTS ? NULL : weights->pass->update,
+            weights->accumulate, mlp_at(kernels, weights->gradients, layer->weight_offset),
+            way == MLP_GRADIENTS ? NULL : weights->pass->update, way == MLP_SURE_TILES,
             mlp_at(kernels, parameters, layer->weight_offset), scratch);
     if (part == 0 && w->network->has_bias) {
         void *grad_bias = mlp_at(kernels, weights->gradients, layer->bias_offset);

@@ -159,6 +159,7 @@ static void lay_out(mlp_workspace *w, const mlp_needs *needs, mlp_arena *arena) 
     w->pieces =
         mlp_arena_carve(arena, product_or_huge(needs->n_threads, needs->piece_reals), real_bytes);
     w->row_values = mlp_arena_carve(arena, needs->value_rows, sizeof(double));
+    w->sizes = mlp_arena_carve(arena, needs->n_threads, sizeof *w->sizes);
     w->spread_x = needs->spreads_x && needs->block_rows > 0
                       ? carve_rows(arena, kernels, needs->block_rows, n_inputs)
                       : NULL;

@@ -102,7 +102,7 @@ MLP_INLINE int MLP_REAL(run_tiles)(mlp_tiles *t, size_t n_tiles, size_t short_ro
         }
         const size_t done = t->n_tiles * rows;
         t->a += done * (a_is_columns ? 1 : t->a_stride);
-        if (t->c != NULL) t->c += done * t->c_stride;
+        t->c += done * t->c_stride;
         if (t->factor != NULL) t->factor += done * t->factor_stride;
         if (t->output != NULL) t->output += done * t->c_stride;
         if (t->derivative != NULL) t->derivative += done * t->c_stride;
@@ -112,7 +112,7 @@ MLP_INLINE int MLP_REAL(run_tiles)(mlp_tiles *t, size_t n_tiles, size_t short_ro
 
 /* Moves on to the columns from `column` on. */
 MLP_INLINE void MLP_REAL(move_columns)(mlp_tiles *t, size_t column) {
-    if (t->c != NULL) t->c += column;
+    t->c += column;
     if (t->bias != NULL && !t->bias_is_scalar) t->bias += column;
     if (t->factor != NULL) t->factor += column;
     if (t->output != NULL) t->output += column;
@@ -125,10 +125,11 @@ MLP_INLINE void MLP_REAL(sum_only)(mlp_tiles *t) {
     t->bias = t->factor = NULL;
     t->output = t->derivative = t->parameters = NULL;
     t->update = NULL;
-    t->relu = t->watch = 0;
+    t->squares = NULL;
+    t->relu = 0;
 }
 
-/* Whether all is finite that is watched. p->tiles is used up. */
+/* Whether all is finite that an exchange has updated. p->tiles is used up. */
 static int MLP_REAL(product_run)(mlp_product *p) {
     const size_t n_inner = p->tiles.n_inner, b_stride = p->tiles.b_stride;
     int finite = 1;

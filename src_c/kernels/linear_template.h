@@ -22,16 +22,16 @@
 #endif
 
 /* A narrow layer: Z^T = W X^T, so that samples take the lanes, then its transpose and the tail. */
-static int MLP_REAL(narrow_forward)(const mlp_product *p) {
+static void MLP_REAL(narrow_forward)(const mlp_product *p) {
     const mlp_tiles *t = &p->tiles;
     const size_t n_outputs = p->n_columns;
     const mlp_tail tail = v_tail(n_outputs);
     const mlp_vec bias = t->bias ? v_load_tail(t->bias, tail) : v_zero();
     mlp_real sums[MLP_NARROW_LANES * MLP_NARROW_ROWS + 1]; /* 1: no lanes, and so never run */
-    mlp_vec found[MLP_NOTES];
+    mlp_vec squares[MLP_NOTES];
     MLP_UNROLL
     for (size_t i = 0; i < MLP_NOTES; i++)
-        found[i] = v_zero();
+        squares[i] = v_zero();
     for (size_t first = 0; first < p->n_rows; first += MLP_NARROW_ROWS) {
         const size_t left = p->n_rows - first;
         const size_t n_rows = left < MLP_NARROW_ROWS ? left : MLP_NARROW_ROWS;
@@ -59,8 +59,7 @@ static int MLP_REAL(narrow_forward)(const mlp_product *p) {
                 mlp_vec z = column[i];
                 if (row + i >= n_rows) break;
                 if (t->bias) z = v_add(z, bias);
-                if (t->watch)
-                    found[i % MLP_NOTES] = MLP_REAL(note_not_finite)(z, found[i % MLP_NOTES]);
+                if (t->squares) squares[i % MLP_NOTES] = v_fma(z, z, squares[i % MLP_NOTES]);
                 if (t->relu) MLP_REAL(vec_relu)(z, &z, NULL);
                 v_store_tail(c + (row + i) * t->c_stride, tail, z);
             }
@@ -70,13 +69,23 @@ static int MLP_REAL(narrow_forward)(const mlp_product *p) {
                                t->output + first * t->c_stride,
                                t->derivative ? t->derivative + first * t->c_stride : NULL);
     }
-    return !t->watch || MLP_REAL(found_none)(found);
+    if (t->squares) MLP_REAL(add_notes)(squares, t->squares);
 }
 
-static int MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, const void *x,
-                                    size_t x_stride, void *z, void *a, void *d, size_t stride,
-                                    void *scratch) {
+MLP_INLINE double MLP_REAL(sum_of_lanes)(const mlp_real *lanes) {
+    double sums[MLP_NOTES] = {0}; /* or each addition would wait for the one before it */
+    MLP_UNROLL
+    for (size_t lane = 0; lane < MLP_LANES; lane++)
+        sums[lane % MLP_NOTES] += (double)lanes[lane];
+    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+static double MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, const void *x,
+                                       size_t x_stride, void *z, void *a, void *d, size_t stride,
+                                       void *scratch) {
     const int whole_row = layer->activation == MLP_SOFTMAX;
+    mlp_real squares[MLP_LANES];
+    if (layer->watch) memset(squares, 0, sizeof squares);
     mlp_real *sum = z ? z : a;
     mlp_product p = {
         .n_rows = n_rows,
@@ -91,7 +100,7 @@ static int MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, cons
                   .c_stride = stride,
                   .bias = layer->bias,
                   .activation = layer->activation,
-                  .watch = layer->watch},
+                  .squares = layer->watch ? squares : NULL},
     };
     mlp_tiles *t = &p.tiles;
     if (layer->n_outputs == 1 && stride == 1 && n_rows > MLP_WIDE_ROWS) { /* z^T = W X^T */
@@ -112,16 +121,21 @@ static int MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, cons
     }
     const int narrow = layer->n_outputs > 1 && layer->n_outputs <= MLP_NARROW &&
                        n_rows >= MLP_PANEL && layer->n_inputs >= MLP_PANEL;
-    const int finite = narrow ? MLP_REAL(narrow_forward)(&p) : MLP_REAL(product_run)(&p);
+    if (narrow)
+        MLP_REAL(narrow_forward)(&p);
+    else
+        MLP_REAL(product_run)(&p);
     if (a && whole_row) MLP_REAL(softmax)(n_rows, layer->n_outputs, stride, sum, a);
-    return finite;
+    return layer->watch ? MLP_REAL(sum_of_lanes)(squares) : 0.0;
 }
 
-static void MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_rows, const void *dz,
-                                            size_t dz_stride, const void *d, size_t d_stride,
-                                            int d_is_relu, void *dx, size_t dx_stride,
-                                            void *scratch) {
+static double MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_rows,
+                                              const void *dz, size_t dz_stride, const void *d,
+                                              size_t d_stride, int d_is_relu, void *dx,
+                                              size_t dx_stride, void *scratch) {
     const int one_output = layer->n_outputs == 1;
+    mlp_real squares[MLP_LANES];
+    if (layer->watch) memset(squares, 0, sizeof squares);
     mlp_product p = {
         .n_rows = n_rows,
         .n_columns = layer->n_inputs,
@@ -136,9 +150,11 @@ static void MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_ro
                   .c_stride = dx_stride,
                   .factor = d,
                   .factor_stride = d_stride,
-                  .factor_is_relu = d_is_relu},
+                  .factor_is_relu = d_is_relu,
+                  .squares = layer->watch ? squares : NULL},
     };
     MLP_REAL(product_run)(&p);
+    return layer->watch ? MLP_REAL(sum_of_lanes)(squares) : 0.0;
 }
 
 /* to (n_columns, n_rows) = the transpose of from (n_rows, n_columns), both contiguous. */
@@ -184,7 +200,7 @@ static int MLP_REAL(linear_backward_weight)(const mlp_linear *layer, size_t n_ro
                                             size_t x_stride, const void *dz, size_t dz_stride,
                                             size_t begin, size_t end, int accumulate,
                                             void *grad_weight, const mlp_optimizer *update,
-                                            void *weight, void *scratch) {
+                                            int sure, void *weight, void *scratch) {
     const size_t n_outputs = layer->n_outputs, n_inputs = end - begin;
     mlp_product p = {
         .n_rows = n_inputs,
@@ -196,11 +212,12 @@ static int MLP_REAL(linear_backward_weight)(const mlp_linear *layer, size_t n_ro
                   .a_stride = x_stride,
                   .b = dz,
                   .b_stride = dz_stride,
-                  .c = grad_weight ? (mlp_real *)grad_weight + begin * n_outputs : NULL,
+                  .c = (mlp_real *)grad_weight + begin * n_outputs,
                   .c_stride = n_outputs,
                   .accumulate = accumulate,
                   .update = update,
-                  .parameters = update ? (mlp_real *)weight + begin * n_outputs : NULL},
+                  .parameters = update ? (mlp_real *)weight + begin * n_outputs : NULL,
+                  .sure = sure},
     };
     if (n_outputs == 1) { /* dW = dZ^T X */
         p.n_rows = 1;
@@ -210,7 +227,7 @@ static int MLP_REAL(linear_backward_weight)(const mlp_linear *layer, size_t n_ro
         p.tiles.b = (const mlp_real *)x + begin;
         p.tiles.b_stride = x_stride;
     } else if (n_outputs <= MLP_NARROW && n_inputs >= MLP_PANEL && n_inputs <= MLP_SWEEP &&
-               !accumulate && n_rows > MLP_WIDE_SAMPLES && grad_weight) {
+               !accumulate && n_rows > MLP_WIDE_SAMPLES) {
         return MLP_REAL(narrow_backward_weight)(&p);
     }
     return MLP_REAL(product_run)(&p);

@@ -45,7 +45,7 @@ typedef struct mlp_tiles {
     size_t c_stride;
     int accumulate;         /* C + AB instead of AB */
     int relu;               /* C becomes max(0, .) */
-    int watch;              /* the result tells whether C with its bias is finite */
+    mlp_real *squares;      /* (LANES) the squares of C before ReLU are added to them; or NULL */
     const mlp_real *bias;   /* (columns) or NULL */
     int bias_is_scalar;     /* bias is one number, for all columns */
     const mlp_real *factor; /* (rows, columns) at factor_stride, or NULL */
@@ -55,10 +55,11 @@ typedef struct mlp_tiles {
     mlp_real *output;     /* f(c) at c_stride, may be c itself; NULL: c is all that is wanted */
     mlp_real *derivative; /* f'(c) at c_stride, or NULL */
     /* Plain SGD: AB is a gradient, by which the parameters (at c_stride) are updated. C becomes what
-     * they were, and the result tells whether all are finite; or C is NULL. update NULL: C is what
-     * is wanted. */
+     * they were, and the result tells whether all are finite; or, sure, it does not. update NULL: C
+     * is what is wanted. */
     const mlp_optimizer *update;
     mlp_real *parameters;
+    int sure;
 } mlp_tiles;
 
 /* Rows are addressed from every third row's pointer, so that 14 of them need five registers. */

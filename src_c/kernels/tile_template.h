@@ -7,9 +7,9 @@
  * for has a function, and the tables say where.
  */
 
-/* The tile, a gradient, becomes the parameters that it leads to, and c what they were. All are read
- * before one is written: narrow rows lie so close that a load would have to wait for the store
- * before it. */
+/* The tile, a gradient, becomes the parameters that it leads to, and c, unless NULL, what they were.
+ * All are read before one is written: narrow rows lie so close that a load would have to wait for the
+ * store before it. */
 MLP_INLINE void MLP_REAL(tile_update)(const mlp_sgd_constants *constants,
                                       const mlp_real *parameters, mlp_real *c, size_t stride,
                                       const size_t rows, const size_t vecs, mlp_tail tail,
@@ -31,9 +31,9 @@ MLP_INLINE void MLP_REAL(tile_update)(const mlp_sgd_constants *constants,
     }
 }
 
-/* Bias, factor and ReLU, in registers. */
-MLP_INLINE void MLP_REAL(tile_finish)(const mlp_tiles *t, const mlp_real *factor, mlp_vec *found,
-                                      const size_t rows, const size_t vecs, mlp_tail tail,
+/* Bias, factor, squares and ReLU, in registers. */
+MLP_INLINE void MLP_REAL(tile_finish)(const mlp_tiles *t, const mlp_real *factor, const size_t rows,
+                                      const size_t vecs, mlp_tail tail,
                                       mlp_vec acc[MLP_ACCUMULATORS]) {
     if (t->bias != NULL) {
         MLP_UNROLL
@@ -44,16 +44,6 @@ MLP_INLINE void MLP_REAL(tile_finish)(const mlp_tiles *t, const mlp_real *factor
             MLP_UNROLL
             for (size_t i = 0; i < rows; i++)
                 acc[i * vecs + v] = v_add(acc[i * vecs + v], bias);
-        }
-    }
-    if (t->watch) {
-        MLP_UNROLL
-        for (size_t i = 0; i < rows; i++) {
-            MLP_UNROLL
-            for (size_t v = 0; v < vecs; v++) {
-                mlp_vec *note = &found[(i * vecs + v) % MLP_NOTES];
-                *note = MLP_REAL(note_not_finite)(acc[i * vecs + v], *note);
-            }
         }
     }
     if (factor != NULL) {
@@ -68,6 +58,21 @@ MLP_INLINE void MLP_REAL(tile_finish)(const mlp_tiles *t, const mlp_real *factor
                 acc[i * vecs + v] = v_mul(acc[i * vecs + v], d);
             }
         }
+    }
+    if (t->squares != NULL) {
+        mlp_vec sums[MLP_NOTES];
+        MLP_UNROLL
+        for (size_t i = 0; i < MLP_NOTES; i++)
+            sums[i] = v_zero();
+        MLP_UNROLL
+        for (size_t i = 0; i < rows; i++) {
+            MLP_UNROLL
+            for (size_t v = 0; v < vecs; v++) {
+                mlp_vec *sum = &sums[(i * vecs + v) % MLP_NOTES];
+                *sum = v_fma(acc[i * vecs + v], acc[i * vecs + v], *sum);
+            }
+        }
+        MLP_REAL(add_notes)(sums, t->squares);
     }
     if (t->relu) {
         MLP_UNROLL
@@ -94,7 +99,7 @@ MLP_INLINE void MLP_REAL(tile_fetch)(size_t stride, const mlp_real *at, const si
 MLP_INLINE int MLP_REAL(outer_product_run)(const mlp_tiles *t, const size_t vecs) {
     const mlp_tail tail = v_tail(t->n_last);
     const mlp_real *a = t->a, *end = a + t->n_tiles;
-    mlp_real *c = t->c, *parameters = t->parameters;
+    mlp_real *c = t->sure ? NULL : t->c, *parameters = t->parameters;
     mlp_sgd_constants constants;
     if (parameters != NULL) constants = MLP_REAL(sgd_constants_of)(t->update);
     mlp_vec b[MLP_WIDEST], found[MLP_NOTES];
@@ -135,7 +140,8 @@ MLP_INLINE int MLP_REAL(outer_product_run)(const mlp_tiles *t, const size_t vecs
     return parameters == NULL || MLP_REAL(found_none)(found);
 }
 
-/* Whether all is finite that is watched. Columns of A come with an update, rows with a tail. */
+/* Columns of A come with an update, rows with a tail. Whether all is finite that an exchange has
+ * updated. */
 MLP_INLINE int MLP_REAL(tiles_run)(const mlp_tiles *t, const size_t rows, const size_t vecs,
                                    const mlp_tile_kind kind) {
     const int a_is_columns = kind == MLP_A_COLUMNS;
@@ -149,14 +155,14 @@ MLP_INLINE int MLP_REAL(tiles_run)(const mlp_tiles *t, const size_t rows, const 
 
     mlp_sgd_constants constants;
     if (a_is_columns && parameters != NULL) constants = MLP_REAL(sgd_constants_of)(t->update);
-    const int watch = a_is_columns ? parameters != NULL && c != NULL : t->watch;
+    const int updates = a_is_columns && parameters != NULL, exchanges = updates && !t->sure;
     int finite = 1;
     for (size_t tile = 0; tile < t->n_tiles; tile++) {
         mlp_vec acc[MLP_ACCUMULATORS];
         if (t->n_inner >= MLP_DEEP) {
-            if (c != NULL) MLP_REAL(tile_fetch)(t->c_stride, c, rows, vecs);
-            if (a_is_columns && parameters != NULL)
-                MLP_REAL(tile_fetch)(t->c_stride, parameters, rows, vecs);
+            if (!updates || exchanges || t->accumulate)
+                MLP_REAL(tile_fetch)(t->c_stride, c, rows, vecs);
+            if (updates) MLP_REAL(tile_fetch)(t->c_stride, parameters, rows, vecs);
             if (!a_is_columns && factor != NULL)
                 MLP_REAL(tile_fetch)(t->factor_stride, factor, rows, vecs);
         }
@@ -167,12 +173,13 @@ MLP_INLINE int MLP_REAL(tiles_run)(const mlp_tiles *t, const size_t rows, const 
         MLP_UNROLL
         for (size_t i = 0; i < MLP_NOTES; i++)
             found[i] = v_zero();
-        if (a_is_columns && parameters != NULL) {
-            MLP_REAL(tile_update)(&constants, parameters, c, t->c_stride, rows, vecs, tail, acc);
+        if (updates) {
+            MLP_REAL(tile_update)(&constants, parameters, exchanges ? c : NULL, t->c_stride, rows,
+                                  vecs, tail, acc);
             to = parameters;
             parameters += c_step;
         }
-        if (!a_is_columns) MLP_REAL(tile_finish)(t, factor, found, rows, vecs, tail, acc);
+        if (!a_is_columns) MLP_REAL(tile_finish)(t, factor, rows, vecs, tail, acc);
         MLP_UNROLL
         for (size_t i = 0; i < rows; i++, to += t->c_stride) {
             MLP_UNROLL
@@ -182,13 +189,13 @@ MLP_INLINE int MLP_REAL(tiles_run)(const mlp_tiles *t, const size_t rows, const 
                     v_store(to + v * MLP_LANES, result);
                 else
                     v_store_tail(to + v * MLP_LANES, tail, result);
-                if (a_is_columns && watch) {
+                if (exchanges) {
                     mlp_vec *note = &found[(i * vecs + v) % MLP_NOTES];
                     *note = MLP_REAL(note_not_finite)(result, *note);
                 }
             }
         }
-        if (watch) finite &= MLP_REAL(found_none)(found);
+        if (exchanges) finite &= MLP_REAL(found_none)(found);
         if (!a_is_columns && output != NULL) {
             const size_t n_columns = (vecs - 1) * MLP_LANES + t->n_last;
             MLP_REAL(activate)(t->activation, rows, n_columns, t->c_stride, c, output, derivative);
@@ -196,7 +203,7 @@ MLP_INLINE int MLP_REAL(tiles_run)(const mlp_tiles *t, const size_t rows, const 
             if (derivative != NULL) derivative += c_step;
         }
         a += a_step;
-        if (c != NULL) c += c_step;
+        c += c_step;
         if (factor != NULL) factor += rows * t->factor_stride;
     }
     return finite;

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import mlpcore
+from mlpcore import _core
 from mlpcore.optimizer_base import remade
 
 RULES = {
+    "plain": lambda: mlpcore.SGD(0.05),
     "momentum": lambda: mlpcore.SGD(0.05, momentum=0.9),
     "nesterov": lambda: mlpcore.SGD(0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
     "plain with l2": lambda: mlpcore.SGD(0.05, l2=0.01),
@@ -27,9 +29,10 @@ RULES = {
 each_rule = pytest.mark.parametrize("make", RULES.values(), ids=RULES)
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
-# Many parameters and few rows: these pass by. The second net has more than one piece a layer, the
-# third a row of tiles that alone is longer than a piece.
-SHAPES = [([40, 50, 3], 4), ([500, 400, 1], 32), ([3, 2000, 4], 1)]
+# Many parameters and few rows: these pass by, the first one but for plain SGD. The second net has
+# more than one piece a layer, the third a row of tiles that alone is longer than a piece; the last
+# has narrow outputs, and rows enough for whole tiles.
+SHAPES = [([40, 50, 3], 4), ([500, 400, 1], 32), ([3, 2000, 4], 1), ([64, 128, 10], 80)]
 
 
 def data_of(sizes, n_rows, dtype, seed=0):
@@ -112,6 +115,56 @@ def test_what_is_not_finite_is_refused_as_after_the_gradient(make, dtype):
                 n_refused += 1
     assert n_refused > 20
     assert n_made > 20
+
+
+# What bounds a gradient, one by one: the sizes of a net, its rows, x, and the weights; a
+# gradient overflows in float32, while all that the net computes before it is finite.
+OVERFLOWS = {
+    "x": ([64, 128, 1], 4, 1e30, (1e-32, 1e5)),
+    "outputs of a hidden layer": ([64, 128, 4], 4, 1e15, (1e16, 1e-22)),
+    "outputs of a narrow layer": ([2000, 10, 10], 32, 1e15, (1e16, 1e-26)),
+    "dl/dz of the output layer": ([128, 100], 4, 1e25, (1e-10,)),
+    "dl/dz of a hidden layer": ([64, 128, 1], 4, 1e3, (1e-36, 1e36)),
+}
+
+
+@each_rule
+@pytest.mark.parametrize(
+    ("sizes", "n_rows", "x_size", "weight_sizes"), OVERFLOWS.values(), ids=OVERFLOWS
+)
+def test_an_overflow_that_one_factor_brings_about(make, sizes, n_rows, x_size, weight_sizes):
+    net = mlpcore.MLP(sizes, ["identity"] * len(weight_sizes), seed=1)
+    x, y = data_of(sizes, n_rows, np.float32)
+    for weight, size in zip(net.weights, weight_sizes, strict=True):
+        weight[:] = size
+    x = np.float32(x_size) * np.abs(x)
+    value, gradients = net.value_and_grad(x, y, "mse")
+    assert np.isfinite(net(x)).all()
+    assert np.isfinite(value)
+    assert np.isinf(gradients.flat).any()
+    check_refused(net, x, y, make())
+
+
+@each_dtype
+@pytest.mark.parametrize("name", sorted(set(_core.ACTIVATIONS) - {"softmax"}))
+def test_no_activation_exceeds_what_the_bound_takes_it_for(name, dtype):
+    exponents = np.linspace(-30.0, 30.0, 400)
+    z = np.concatenate([10.0**exponents, -(10.0**exponents), [0.0]]).astype(dtype)
+    output = mlpcore.MLP([1, 1], [name], dtype=dtype, seed=0)
+    output.parameters[:] = 1.0, 0.0
+    assert np.all(np.abs(output(z[:, None])[:, 0]) <= 2 * np.abs(z) + 2)
+
+
+@each_rule
+def test_rows_of_several_blocks(make):
+    """Plain SGD passes by here too, on top of the gradients of the blocks before."""
+    sizes, n_rows = [2000, 800, 1], 1100
+    net = mlpcore.MLP(sizes, ["tanh", "identity"], seed=1)
+    x, y = data_of(sizes, n_rows, np.float32)
+    twin, optimizer, after = net.copy(), make(), make()
+    for _ in range(2):
+        assert net.train_step(x, y, "mse", optimizer) == step_after(twin, x, y, after)
+        assert state_of(net, optimizer) == state_of(twin, after)
 
 
 def check_refused(net, x, y, optimizer):
