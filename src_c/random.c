@@ -4,22 +4,36 @@
 
 #include "mlpcore.h"
 
-/* The numbers of one (seed, epoch), two for each value of the counter. */
+/* The numbers of one (seed, epoch), two for each value of the counter, some made in advance. */
+#define MLP_NUMBERS_MADE (2 * MLP_PHILOX_COUNTERS)
+
 typedef struct stream {
     uint64_t seed, epoch, counter;
-    uint64_t spare;
-    int has_spare;
+    uint64_t number[MLP_NUMBERS_MADE];
+    size_t n_taken;
 } stream;
 
+static void make_numbers(stream *s) {
+    uint32_t a[MLP_PHILOX_COUNTERS], b[MLP_PHILOX_COUNTERS];
+    uint32_t c[MLP_PHILOX_COUNTERS], d[MLP_PHILOX_COUNTERS];
+    for (size_t i = 0; i < MLP_PHILOX_COUNTERS; i++) {
+        a[i] = (uint32_t)(s->counter + i);
+        b[i] = (uint32_t)((s->counter + i) >> 32);
+        c[i] = (uint32_t)s->epoch;
+        d[i] = (uint32_t)(s->epoch >> 32);
+    }
+    mlp_philox_block(a, b, c, d, s->seed);
+    for (size_t i = 0; i < MLP_PHILOX_COUNTERS; i++) {
+        s->number[2 * i] = (uint64_t)b[i] << 32 | a[i];
+        s->number[2 * i + 1] = (uint64_t)d[i] << 32 | c[i];
+    }
+    s->counter += MLP_PHILOX_COUNTERS;
+    s->n_taken = 0;
+}
+
 static uint64_t next_number(stream *s) {
-    s->has_spare = !s->has_spare;
-    if (!s->has_spare) return s->spare;
-    uint32_t word[4] = {(uint32_t)s->counter, (uint32_t)(s->counter >> 32), (uint32_t)s->epoch,
-                        (uint32_t)(s->epoch >> 32)};
-    mlp_philox(word, s->seed);
-    s->counter += 1;
-    s->spare = (uint64_t)word[3] << 32 | word[2];
-    return (uint64_t)word[1] << 32 | word[0];
+    if (s->n_taken == MLP_NUMBERS_MADE) make_numbers(s);
+    return s->number[s->n_taken++];
 }
 
 /* The 128-bit product of a and b. */
@@ -47,7 +61,7 @@ static uint64_t next_below(stream *s, uint64_t bound) {
 
 /* Fisher and Yates, in Durstenfeld's form. */
 void mlp_permutation(uint64_t seed, uint64_t epoch, size_t n, int64_t *order) {
-    stream s = {.seed = seed, .epoch = epoch};
+    stream s = {.seed = seed, .epoch = epoch, .n_taken = MLP_NUMBERS_MADE};
     for (size_t i = 0; i < n; i++)
         order[i] = (int64_t)i;
     for (size_t n_left = n; n_left > 1; n_left--) {

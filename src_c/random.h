@@ -9,6 +9,7 @@
 #ifndef MLP_RANDOM_H
 #define MLP_RANDOM_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "compiler.h"
@@ -35,6 +36,21 @@ MLP_INLINE void mlp_philox(uint32_t word[4], uint64_t key) {
     uint32_t key_0 = (uint32_t)key, key_1 = (uint32_t)(key >> 32);
     for (int round = 0; round < MLP_PHILOX_ROUNDS; round++) {
         mlp_philox_round(&word[0], &word[1], &word[2], &word[3], key_0, key_1);
+        key_0 += MLP_PHILOX_KEY_0;
+        key_1 += MLP_PHILOX_KEY_1;
+    }
+}
+
+/* The same of so many counters, side by side in registers: the words of counter i are a[i] to d[i].
+ * Four arrays, and not one of four rows: compilers must see that they do not overlap. */
+#define MLP_PHILOX_COUNTERS 16
+
+MLP_INLINE void mlp_philox_block(uint32_t *restrict a, uint32_t *restrict b, uint32_t *restrict c,
+                                 uint32_t *restrict d, uint64_t key) {
+    uint32_t key_0 = (uint32_t)key, key_1 = (uint32_t)(key >> 32);
+    for (int round = 0; round < MLP_PHILOX_ROUNDS; round++) {
+        for (size_t i = 0; i < MLP_PHILOX_COUNTERS; i++)
+            mlp_philox_round(&a[i], &b[i], &c[i], &d[i], key_0, key_1);
         key_0 += MLP_PHILOX_KEY_0;
         key_1 += MLP_PHILOX_KEY_1;
     }

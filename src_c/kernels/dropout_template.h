@@ -6,29 +6,22 @@
  * under the counter (j / 4, i, step), so that no bit depends on how the rows are cut. Several
  * counters go through the rounds side by side: integers, the same on every instruction set.
  */
-#define MLP_MASK_COUNTERS 16
-#define MLP_MASK_UNITS    (4 * MLP_MASK_COUNTERS)
+#define MLP_MASK_UNITS (4 * MLP_PHILOX_COUNTERS)
 
 /* 0 or scale for units [64 group, 64 group + 64) of a row. */
 MLP_INLINE void MLP_REAL(dropout_mask)(const mlp_drop *drop, size_t row, size_t group,
                                        mlp_real *mask) {
-    uint32_t a[MLP_MASK_COUNTERS], b[MLP_MASK_COUNTERS];
-    uint32_t c[MLP_MASK_COUNTERS], d[MLP_MASK_COUNTERS];
-    for (size_t i = 0; i < MLP_MASK_COUNTERS; i++) {
-        a[i] = (uint32_t)(group * MLP_MASK_COUNTERS + i);
+    uint32_t a[MLP_PHILOX_COUNTERS], b[MLP_PHILOX_COUNTERS];
+    uint32_t c[MLP_PHILOX_COUNTERS], d[MLP_PHILOX_COUNTERS];
+    for (size_t i = 0; i < MLP_PHILOX_COUNTERS; i++) {
+        a[i] = (uint32_t)(group * MLP_PHILOX_COUNTERS + i);
         b[i] = (uint32_t)row;
         c[i] = (uint32_t)drop->step;
         d[i] = (uint32_t)(drop->step >> 32);
     }
-    uint32_t key_0 = (uint32_t)drop->key, key_1 = (uint32_t)(drop->key >> 32);
-    for (int round = 0; round < MLP_PHILOX_ROUNDS; round++) {
-        for (size_t i = 0; i < MLP_MASK_COUNTERS; i++)
-            mlp_philox_round(&a[i], &b[i], &c[i], &d[i], key_0, key_1);
-        key_0 += MLP_PHILOX_KEY_0;
-        key_1 += MLP_PHILOX_KEY_1;
-    }
+    mlp_philox_block(a, b, c, d, drop->key);
     const mlp_real scale = (mlp_real)drop->scale;
-    for (size_t i = 0; i < MLP_MASK_COUNTERS; i++) {
+    for (size_t i = 0; i < MLP_PHILOX_COUNTERS; i++) {
         mask[4 * i] = a[i] >= drop->threshold ? scale : MLP_C(0);
         mask[4 * i + 1] = b[i] >= drop->threshold ? scale : MLP_C(0);
         mask[4 * i + 2] = c[i] >= drop->threshold ? scale : MLP_C(0);
