@@ -123,14 +123,21 @@ MLP_INLINE void MLP_REAL(turn_rows)(size_t n_rows, size_t n, const mlp_real *fro
     } while (k < n);
 }
 
+/* A loop of so many rounds, of what does not overlap, is one that compilers put into registers. */
+MLP_INLINE void MLP_REAL(add_turned)(double *restrict sum, const double *restrict terms) {
+    for (size_t i = 0; i < MLP_LANES; i++)
+        sum[i] += terms[i];
+}
+
 /* The sums of such rows, terms (n, MLP_LANES): each that of short_row_sum, to the bit. */
 MLP_INLINE void MLP_REAL(sums_of_turned)(size_t n, const mlp_real *terms, double sums[MLP_LANES]) {
     double lanes[MLP_SUM_LANES * MLP_LANES];
-    for (size_t i = 0; i < n * MLP_LANES; i++)
-        lanes[i] = 0.0 + (double)terms[i];
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = 0; i < MLP_LANES; i++)
+            lanes[k * MLP_LANES + i] = 0.0 + (double)terms[k * MLP_LANES + i];
     for (size_t half = MLP_SUM_LANES / 2; half > 0; half /= 2)
-        for (size_t i = 0; i < half * MLP_LANES && i + half * MLP_LANES < n * MLP_LANES; i++)
-            lanes[i] += lanes[i + half * MLP_LANES];
+        for (size_t k = 0; k < half && k + half < n; k++)
+            MLP_REAL(add_turned)(lanes + k * MLP_LANES, lanes + (k + half) * MLP_LANES);
     memcpy(sums, lanes, MLP_LANES * sizeof *sums);
 }
 
@@ -143,13 +150,18 @@ static void MLP_REAL(narrow_cross_entropy)(const mlp_loss_rows *rows, size_t beg
     const size_t n = rows->n_columns;
     const mlp_vec one = v_set1(1);
     mlp_vec logit[MLP_SUM_LANES], e[MLP_SUM_LANES], turned[MLP_LANES];
-    mlp_real class_of[MLP_LANES] = {0}, scale_of[MLP_LANES] = {0}, ties[MLP_LANES];
+    mlp_vec scale = v_set1((mlp_real)rows->factor);
+    mlp_real class_of[MLP_LANES] = {0}, ties[MLP_LANES];
     double sums[MLP_LANES];
-    for (size_t i = 0; i < n_rows; i++) {
-        class_of[i] = (mlp_real)MLP_REAL(class_of)(rows, begin + i);
-        scale_of[i] = MLP_REAL(row_scale)(rows, begin + i);
+    for (size_t i = 0; i < n_rows; i++)
+        class_of[i] = (mlp_real)(int)MLP_REAL(class_of)(rows, begin + i);
+    if (rows->sample_weight != NULL) {
+        mlp_real scale_of[MLP_LANES] = {0};
+        for (size_t i = 0; i < n_rows; i++)
+            scale_of[i] = MLP_REAL(row_scale)(rows, begin + i);
+        scale = v_load(scale_of);
     }
-    const mlp_vec hot_class = v_load(class_of), scale = v_load(scale_of);
+    const mlp_vec hot_class = v_load(class_of);
 
     MLP_REAL(turn_rows)(n_rows, n, rows->prediction + begin * n, logit);
     mlp_vec largest = logit[0], n_largest = v_zero(), hot_logit = v_zero();
