@@ -54,6 +54,11 @@ mlp_status mlp_train_step(mlp_workspace *w, void *parameters, const mlp_batch *b
     return run_step(w, &pass, parameters, optimizer, value, n_threads);
 }
 
+/* Of a row from this length on, the head is asked for two rows before it is copied: what comes after
+ * that the processor foresees. 784 floats then take two thirds of the time, but 64 longer. */
+#define MLP_LONG_ROW_BYTES ((size_t)512)
+#define MLP_ROWS_AHEAD     2
+
 /* Rows order[0 .. n) of `from`, each of n_bytes, at every `stride` bytes of `to`. A short row is
  * copied as two halves that may overlap: calls of memcpy would be a tenth of a tiny step. */
 static void gather_rows(const int64_t *order, size_t n, size_t n_bytes, const void *from, void *to,
@@ -64,6 +69,9 @@ static void gather_rows(const int64_t *order, size_t n, size_t n_bytes, const vo
         const unsigned char *row = source + (size_t)order[i] * n_bytes;
         unsigned char *copy = target + i * stride;
         if (n_bytes > 64) {
+            if (n_bytes >= MLP_LONG_ROW_BYTES && i + MLP_ROWS_AHEAD < n)
+                for (size_t at = 0; at < MLP_LONG_ROW_BYTES; at += MLP_ALIGNMENT)
+                    MLP_PREFETCH(source + (size_t)order[i + MLP_ROWS_AHEAD] * n_bytes + at);
             memcpy(copy, row, n_bytes);
         } else if (n_bytes >= 32) {
             memcpy(copy, row, 32);
