@@ -225,12 +225,10 @@ class Training:
         best = self._state.best
         if best is not None:
             best = best.after(row, self.net)
-        rates = self._rates.after(row)
-        if self.history and self.history[-1].get("epoch") == epoch + 1:
-            del self.history[-1]  # Ctrl-C came between the next two lines
-        self.history.append(row)
-        # Nothing is called between the two assignments, so that Ctrl-C comes before or after both.
-        self._rates.state, self._state = rates, TrainingState(epoch + 1, None, best)
+        history, n_rows = self._history, len(self._history)
+        rates, state = self._rates.after(row), TrainingState(epoch + 1, None, best)
+        # Nothing is called between the three assignments, so that Ctrl-C comes before or after all.
+        history[n_rows:], self._rates.state, self._state = [row], rates, state
         return row
 
     def _learn(
