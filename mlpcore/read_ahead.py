@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import threading
+from _thread import start_new_thread
 from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -23,14 +23,16 @@ def read_ahead(items: Iterator[T]) -> Iterator[T]:
     >>> list(read_ahead(iter("abc")))
     ['a', 'b', 'c']
     """
+    # All that is waited for is written in C. The locks of `threading` are taken in Python, between
+    # whose lines Ctrl-C leaves them taken: its semaphores and events, and the start of its threads.
     ready: SimpleQueue[tuple[str, Any]] = SimpleQueue()
-    wanted = threading.Semaphore(1)
-    is_over = threading.Event()
+    wanted: SimpleQueue[None] = SimpleQueue()
+    is_over = False
 
     def read() -> None:
         while True:
-            wanted.acquire()
-            if is_over.is_set():
+            wanted.get()
+            if is_over:
                 return
             try:
                 ready.put(("item", next(items)))
@@ -41,19 +43,19 @@ def read_ahead(items: Iterator[T]) -> Iterator[T]:
                 ready.put(("error", error))
                 return
 
-    thread = threading.Thread(target=read, name="mlpcore-read-ahead", daemon=True)
-    thread.start()
     try:
+        start_new_thread(read, ())
+        wanted.put(None)
         while True:
             kind, value = ready.get()
             if kind == "end":
                 return
             if kind == "error":
                 raise value
-            wanted.release()
+            wanted.put(None)
             yield value
             # Not kept while the next one is waited for: two items at a time are all there are.
             del value
     finally:
-        is_over.set()
-        wanted.release()
+        is_over = True
+        wanted.put(None)
