@@ -361,7 +361,7 @@ def as_moment(moment: Any, name: str) -> Array | None:
         return None
     if not isinstance(moment, np.ndarray) or moment.ndim != 1 or moment.dtype.kind != "f":
         raise TypeError(f"{name}: expected None or a vector of reals, got {received(moment)}")
-    return moment.copy()
+    return np.array(moment)  # copy() would keep a subclass, such as joblib's memory maps
 
 
 # ---- helpers ------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from .._validation import converted
 from ..mlp import MLP
 from ..sparse_rows import SparseRows
 from . import inputs
@@ -158,6 +159,11 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]  # of whatever library
                     f"warm_start and partial_fit go on with {net!r}, which other layers or other "
                     f"data do not fit: now they are {sizes} with {activations}"
                 )
+            if self.dtype is not None and self.dtype != net.dtype:
+                raise ValueError(
+                    f"dtype: expected None or {net.dtype.name!r}, in which warm_start and "
+                    f"partial_fit go on, got {self.dtype!r}"
+                )
             former, seed = self._trainer, self._trainer.seed
         else:
             net = MLP(sizes, activations, dtype=data.rows.dtype.name, init="zeros")
@@ -190,7 +196,8 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]  # of whatever library
         weight = inputs.as_weights(self, sample_weight, rows.shape[0], rows.dtype)
         of_classes = self._row_weights(target, incremental)
         if of_classes is not None:
-            weight = (of_classes if weight is None else of_classes * weight).astype(rows.dtype)
+            weight = of_classes if weight is None else of_classes * weight
+            weight = converted(weight, rows.dtype, "class_weight, sample_weight")
         return Data(rows, target, weight)
 
     def _judged_by(self, data: Data, validation_data: Any, seed: int) -> tuple[Data, Data | None]:

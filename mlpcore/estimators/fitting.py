@@ -107,6 +107,11 @@ def as_fit(
     # scikit-learn divides its penalties by the weights of the very batch; here it is the mean
     # batch, which differs for the last one of an epoch and where batches weigh differently.
     mean_weight = 1.0 if learnt.weight is None else float(learnt.weight.mean(dtype=np.float64))
+    if mean_weight == 0.0:
+        raise ValueError(
+            "Sample weights must contain at least one non-zero number: those of the rows that are "
+            f"learnt, times the weights of their classes, are all 0 in {learnt.rows.dtype}."
+        )
     return Fit(learnt, judged, objective, is_partial, batch_size, batch_size * mean_weight)
 
 

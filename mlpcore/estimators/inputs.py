@@ -72,6 +72,8 @@ def as_array(value: Any, name: str) -> Array:
 
 def as_numbers(array: Array) -> Array:
     """Return an array of reals: objects and texts are converted, if they say numbers."""
+    if array.dtype.kind == "O":
+        array = np.where(is_missing(array), np.nan, array)
     if array.dtype.kind in "OUS":
         return array.astype(np.float64)
     if array.dtype.kind not in "fiub":
@@ -79,8 +81,21 @@ def as_numbers(array: Array) -> Array:
     return array
 
 
+def is_missing(objects: Array) -> Array:
+    """Whether each of some objects stands for a value that is not there: None, NaN, pandas.NA."""
+    return np.asarray(np.frompyfunc(_is_missing, 1, 1)(objects), bool)
+
+
+def _is_missing(entry: Any) -> bool:
+    if isinstance(entry, float):
+        return entry != entry
+    return entry is None or type(entry).__name__ == "NAType"  # pandas may not be there
+
+
 def check_finite(values: Array, name: str, estimator: Any) -> None:
     """Raise ValueError where there is a NaN or an infinity."""
+    if values.dtype.kind == "O" and is_missing(values).any():
+        raise _contains_nan(name, estimator)
     if values.dtype.kind != "f":
         return
     # One number that says whether all are finite, without an array of answers; a sum that
@@ -90,11 +105,15 @@ def check_finite(values: Array, name: str, estimator: Any) -> None:
     if np.isfinite(total) or np.isfinite(values).all():
         return
     if np.isnan(values).any():
-        raise ValueError(
-            f"Input {name} contains NaN.\n{type(estimator).__name__} does not accept missing "
-            "values encoded as NaN natively: fill them in, or drop the rows, before."
-        )
+        raise _contains_nan(name, estimator)
     raise ValueError(f"Input {name} contains infinity or a value too large for {values.dtype!r}.")
+
+
+def _contains_nan(name: str, estimator: Any) -> ValueError:
+    return ValueError(
+        f"Input {name} contains NaN.\n{type(estimator).__name__} does not accept missing "
+        "values encoded as NaN natively: fill them in, or drop the rows, before."
+    )
 
 
 def check_same_length(rows: Rows, y: Array) -> None:
@@ -123,7 +142,7 @@ def as_weights(estimator: Any, sample_weight: Any, n_rows: int, dtype: Any) -> A
         raise ValueError(f"Negative values in sample_weight: {weight.min()}")
     if weight.max() == 0.0:
         raise ValueError("Sample weights must contain at least one non-zero number.")
-    return weight.astype(dtype)
+    return converted(weight, dtype, "sample_weight")
 
 
 def check_fitted(estimator: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -146,4 +147,11 @@ def class_weights(class_weight: Any, labels: Labels, y: Array) -> Array | None:
     if unweighted and len(classes) - len(unweighted) != len(class_weight):
         # A label that is spelt wrong, most likely.
         raise ValueError(f"The classes, {unweighted}, are not in class_weight")
-    return np.array([class_weight.get(label, 1.0) for label in classes])[numbers]
+    of_classes = [class_weight.get(label, 1.0) for label in classes]
+    for label, weight in zip(classes, of_classes, strict=True):
+        if not isinstance(weight, Real) or not 0.0 <= float(weight) < np.inf:
+            raise ValueError(
+                f"class_weight: expected finite numbers that are not negative, got {weight!r} for "
+                f"the class {label!r}"
+            )
+    return np.array(of_classes, np.float64)[numbers]

@@ -97,3 +97,28 @@ def test_one_weight_for_all_is_no_weight_but_for_the_penalties():
     one = MLPClassifier(max_iter=3, random_state=0, alpha=2e-4).fit(X, Y, sample_weight=2.0)
     none = MLPClassifier(max_iter=3, random_state=0).fit(X, Y)
     np.testing.assert_allclose(one.predict_proba(X), none.predict_proba(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("settings", "weight"),
+    [
+        ({"class_weight": {0: 0.0, 1: 0.0, 2: 0.0}}, None),
+        ({"class_weight": {0: 0.0}}, (Y == 0).astype(float)),
+        ({"early_stopping": True, "validation_fraction": 0.99}, np.eye(150)[7]),  # held out
+        ({"dtype": "float32"}, np.full(150, 1e-60)),
+    ],
+)
+def test_rows_to_learn_need_a_weight_above_zero(settings, weight):
+    with pytest.raises(ValueError, match="at least one non-zero number: those of the rows"):
+        MLPClassifier(random_state=0, **settings).fit(X, Y, sample_weight=weight)
+
+
+def test_weights_beyond_the_precision_are_refused():
+    with pytest.raises(ValueError, match="sample_weight: expected values in the range of float32"):
+        MLPClassifier(dtype="float32").fit(X, Y, sample_weight=np.full(150, 1e60))
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf, None, "2"])
+def test_weights_of_classes_are_numbers(weight):
+    with pytest.raises(ValueError, match=r"class_weight: expected finite .* for the class 1"):
+        MLPClassifier(class_weight={1: weight}).fit(X, Y)

@@ -9,6 +9,7 @@ import inspect
 import sys
 import time
 import weakref
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,8 @@ def test_after_any_call_it_goes_on_with_the_same_bits(case):
     while True:
         n_calls += 1
         trainer = make_trainer(loss, options)
-        was_cut = interrupted(lambda: trainer.fit(X, Y, epochs=EPOCHS, **fit_options), n_calls)
+        fit = partial(trainer.fit, X, Y, epochs=EPOCHS, **fit_options)
+        was_cut = interrupted(fit, n_calls)
         assert len(trainer.history) == trainer.n_epochs
         n_epochs_seen.add(trainer.n_epochs)
         trainer.fit(X, Y, epochs=EPOCHS + 1 - trainer.n_epochs, **fit_options)
@@ -115,7 +117,7 @@ def test_the_thread_that_reads_ahead_always_ends_and_nothing_waits_for_ever():
     while was_cut:
         n_calls += 1
         items = Items()
-        was_cut = interrupted(lambda ahead=read_ahead(items): list(ahead), n_calls, where="")
+        was_cut = interrupted(partial(list, read_ahead(items)), n_calls, where="")
         held = weakref.ref(items)
         del items
         deadline = time.monotonic() + 5.0
