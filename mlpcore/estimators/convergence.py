@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -80,17 +80,12 @@ class Convergence:
 
     def __call__(self, state: EpochState) -> bool:
         """Note an epoch; True stops."""
+        self.note(state.row)
         curves = self.curves
-        loss = self.scale * state.row["loss"] + self.constant + self._penalty()
-        curves.losses.append(loss)
-        curves.n_samples_seen += self.n_samples
         if self.verbose:
-            print(f"Iteration {len(curves.losses)}, loss = {loss:.8f}")
-        if self.score_key is not None:
-            curves.scores.append(state.row[self.score_key])
-            if self.verbose:
-                print(f"Validation score: {curves.scores[-1]:.6f}")
-        self._judge()
+            print(f"Iteration {len(curves.losses)}, loss = {curves.losses[-1]:.8f}")
+        if self.verbose and self.score_key is not None:
+            print(f"Validation score: {curves.scores[-1]:.6f}")
         if self.learning_rate == "invscaling":
             assert isinstance(state.optimizer, Optimizer)
             rate = self.learning_rate_init / (curves.n_samples_seen + 1) ** self.power_t
@@ -98,6 +93,31 @@ class Convergence:
         if curves.epochs_without_improvement <= self.n_iter_no_change:
             return False
         return self._stops(state)
+
+    def note(self, row: dict[str, Any]) -> None:
+        """Take an epoch into the curves, as a whole or not at all, wherever Ctrl-C comes."""
+        curves, losses, scores = self.curves, self.curves.losses, self.curves.scores
+        n_epochs, n_scores = len(losses), len(scores)
+        loss = self.scale * row["loss"] + self.constant + self._penalty()
+        new_scores = [] if self.score_key is None else [row[self.score_key]]
+        if self.is_judged_by_score:
+            is_worse = new_scores[0] < curves.best_score + self.tol
+        else:
+            is_worse = loss > curves.best_loss - self.tol
+        curves_after = (
+            curves.n_samples_seen + self.n_samples,
+            curves.epochs_without_improvement + 1 if is_worse else 0,
+            loss if loss < curves.best_loss else curves.best_loss,
+            max([curves.best_score, *new_scores]),
+        )
+        # Nothing is called between the assignments.
+        losses[n_epochs:], scores[n_scores:] = [loss], new_scores
+        (
+            curves.n_samples_seen,
+            curves.epochs_without_improvement,
+            curves.best_loss,
+            curves.best_score,
+        ) = curves_after
 
     def _penalty(self) -> float:
         """The penalties of the weights that the epoch has ended with."""
@@ -110,18 +130,6 @@ class Convergence:
                 with np.errstate(over="ignore"):
                     total += self.l1 * float(np.abs(weight).sum())
         return total
-
-    def _judge(self) -> None:
-        curves = self.curves
-        if self.is_judged_by_score:
-            is_worse = curves.scores[-1] < curves.best_score + self.tol
-        else:
-            is_worse = curves.losses[-1] > curves.best_loss - self.tol
-        curves.epochs_without_improvement = curves.epochs_without_improvement + 1 if is_worse else 0
-        if curves.losses[-1] < curves.best_loss:
-            curves.best_loss = curves.losses[-1]
-        if self.score_key is not None and curves.scores[-1] > curves.best_score:
-            curves.best_score = curves.scores[-1]
 
     def _stops(self, state: EpochState) -> bool:
         """Patience is over: an adaptive learning rate is reduced first."""

@@ -189,6 +189,8 @@ def train(estimator: BaseMLP, trainer: Trainer, fit: Fit) -> None:
         )
     except KeyboardInterrupt:
         is_interrupted = True
+        if trainer.n_epochs - n_before > len(curves.losses) - len(former.losses):
+            convergence.note(trainer.history[-1])  # it came before the callback, or within
     except FloatingPointError as error:
         raise ValueError(f"{NOT_FINITE} ({error})") from error
     if convergence.has_converged:

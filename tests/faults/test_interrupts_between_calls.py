@@ -8,6 +8,7 @@ outside the core. A profiler knows them all, and raises what a signal would.
 import inspect
 import sys
 import time
+import warnings
 import weakref
 from functools import partial
 from pathlib import Path
@@ -125,3 +126,26 @@ def test_the_thread_that_reads_ahead_always_ends_and_nothing_waits_for_ever():
             time.sleep(0.001)
         assert held() is None, n_calls
     assert n_calls > 10
+
+
+def test_an_estimators_curves_have_each_epoch_that_was_made():
+    whole = mlpcore.MLPRegressor(hidden_layer_sizes=(4,), max_iter=EPOCHS, random_state=0)
+    with pytest.warns(UserWarning, match="Maximum iterations"):
+        whole.fit(X, Y, validation_data=(X[:5], Y[:5]))
+    n_calls, n_epochs_seen = 0, set()
+    while EPOCHS not in n_epochs_seen:
+        n_calls += 1
+        model = mlpcore.MLPRegressor(**whole.get_params())
+        fit = partial(model.fit, X, Y, validation_data=(X[:5], Y[:5]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if interrupted(fit, n_calls):  # before the first epoch, or after the last
+                continue
+        n_epochs = model.n_iter_
+        assert len(model.history_) == len(model.loss_curve_) == n_epochs, n_calls
+        assert model.loss_curve_ == whole.loss_curve_[:n_epochs]
+        assert model.validation_scores_ == whole.validation_scores_[:n_epochs]
+        assert model.t_ == n_epochs * len(X)
+        assert model.best_validation_score_ == max([-np.inf, *model.validation_scores_])
+        n_epochs_seen.add(n_epochs)
+    assert n_epochs_seen == set(range(EPOCHS + 1))
