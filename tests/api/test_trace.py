@@ -220,6 +220,16 @@ def test_gradients_are_laid_out_like_the_parameters():
         assert net.weights[1][2, 3] == 77.0
 
 
+def test_views_of_gradients_are_those_of_the_array_that_they_have():
+    net = mlpcore.MLP([3, 7, 4], seed=0)
+    x, y = data(net)
+    gradients = net.backward(net.trace(x), "mse", y)
+    before = gradients.weights[1].copy()
+    gradients.flat = 2.0 * gradients.flat
+    np.testing.assert_array_equal(gradients.weights[1], 2.0 * before)
+    assert gradients.weights[1] is gradients.weights[1]
+
+
 @pytest.mark.parametrize(
     "copied", [copy.copy, copy.deepcopy, lambda g: pickle.loads(pickle.dumps(g))]
 )
