@@ -284,8 +284,9 @@ def _softmax_jacobian(output: Array) -> Array:
     """d output_j / d pre_activation_k = output_j ((j = k) - output_k), (..., K, K)."""
     jacobian = -output[..., :, np.newaxis] * output[..., np.newaxis, :]
     diagonal = np.arange(output.shape[-1])
-    # Rows sum to 0. So found, the diagonal does not vanish where an output has rounded to 1.
-    jacobian[..., diagonal, diagonal] = 0.0
+    # Rows sum to 0. So found, the diagonal does not vanish where an output has rounded to 1; and
+    # that of a NaN, which may be the only output, is one.
+    jacobian[..., diagonal, diagonal] = 0.0 * output
     jacobian[..., diagonal, diagonal] = -jacobian.sum(axis=-1)
     jacobian.flags.writeable = False
     return jacobian
