@@ -28,7 +28,8 @@ from ._validation import (
     check_finite,
     real_array,
 )
-from .loss_base import CallableLoss, Loss, check_targets
+from .callable_loss import CallableLoss
+from .loss_base import Loss, check_targets
 from .read_ahead import read_ahead
 from .sobolev import as_dy_dx, with_dy_dx
 from .sparse_rows import SparseRows

@@ -292,5 +292,5 @@ def test_what_is_no_path_is_a_type_error(bad):
         lambda: trainer.save(bad),
         lambda: mlpcore.Trainer.load(bad),
     ):
-        with pytest.raises(TypeError, match="^path: expected a string or a path-like, got "):
+        with pytest.raises(TypeError, match=r"^path: expected a string or a path-like, got "):
             use()
