@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import os
 import reprlib
 import sys
 from collections.abc import Collection, Sequence
@@ -63,6 +64,14 @@ def check_in_range(
     if not (above and below and math.isfinite(number)):  # a NaN is neither above nor below
         raise ValueError(f"{name}: expected {rule}, got {value!r}")
     return number
+
+
+def as_path(path: Any) -> str:
+    """Return the name of a file as text: nothing but a string or a path-like is one."""
+    name = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(name, str):  # os.fspath takes bytes too, which do not go with a suffix
+        raise TypeError(f"path: expected a string or a path-like, got {received(path)}")
+    return name
 
 
 def check_bool(value: Any, name: str) -> bool:

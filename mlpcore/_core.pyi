@@ -79,7 +79,8 @@ class GradientArrays:
     inputs: Array
     _sizes: tuple[int, ...]
     _has_bias: bool
-    _views: tuple[tuple[Array, ...], tuple[Array | None, ...]] | None  # for the derived class
+    # Of the derived class: the flat array that they are of, and the views.
+    _views: tuple[Array, tuple[Array, ...], tuple[Array | None, ...]] | None
     def __init__(self, net: Network, flat: Array, inputs: Array) -> None: ...
 
 class Dropout:

@@ -13,13 +13,15 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from ._checks import as_path
+
 
 def replace_file(path: str | os.PathLike[str], parts: Iterable[Any]) -> None:
     """Put a file with these bytes in the place of `path`, or leave all as it was.
 
     A link stays, and its file is replaced. Raises OSError with the name that was asked for.
     """
-    name = os.path.realpath(os.fspath(path))
+    name = os.path.realpath(as_path(path))
     folder = os.path.dirname(name)
     temporary = os.path.join(folder, f".{os.path.basename(name)[:100]}.{os.urandom(8).hex()}.tmp")
     made = False

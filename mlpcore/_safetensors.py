@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import received
+from ._checks import as_path, received
 from ._replace import replace_file
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Array]
     -----
     Memory: the file once, and what is converted once more; the header at most twenty times.
     """
-    name = os.fspath(path)
+    name = as_path(path)
     if not stat.S_ISREG(os.stat(name).st_mode):  # a pipe would keep open() waiting
         raise ValueError(f"{name}: expected a regular file")
     with open(name, "rb") as file:
@@ -181,7 +181,7 @@ def write(
     TypeError, ValueError
         If an array has a dtype that the format lacks, or the header gets too long.
     """
-    name = os.fspath(path)
+    name = as_path(path)
     # Wide items first: then every array is aligned.
     stored = sorted(
         ((key, _stored(key, array)) for key, array in arrays.items()),

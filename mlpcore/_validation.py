@@ -103,6 +103,23 @@ def real_array(value: Any, name: str) -> Array:
     return array
 
 
+def any_array(value: Any, name: str) -> Array:
+    """Return `value` as an array of whatever it holds: all of it has to be data."""
+    # A mask says which entries are none; np.asarray would drop it without a word.
+    ma = sys.modules.get("numpy.ma")
+    if ma is not None and isinstance(value, ma.MaskedArray) and ma.is_masked(value):
+        raise ValueError(
+            f"{name}: expected an array without masked entries, got {ma.count_masked(value)} "
+            "of them"
+        )
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # rows of unequal length
+        raise ValueError(
+            f"{name}: expected an array of real numbers, got {received(value)} ({error})"
+        ) from error
+
+
 def converted(array: Array, dtype: np.dtype[Any], name: str) -> Array:
     """Return `array` as the core reads it: C-contiguous, aligned, native and of `dtype`."""
     try:
@@ -368,19 +385,7 @@ def as_moment(moment: Any, name: str) -> Array | None:
 
 
 def _as_plain_array(value: Any, name: str) -> Array:
-    # A mask says which entries are no data; np.asarray would drop it without a word.
-    ma = sys.modules.get("numpy.ma")
-    if ma is not None and isinstance(value, ma.MaskedArray) and ma.is_masked(value):
-        raise ValueError(
-            f"{name}: expected an array without masked entries, got {ma.count_masked(value)} "
-            "of them"
-        )
-    try:
-        array = np.asarray(value)
-    except ValueError as error:  # rows of unequal length
-        raise ValueError(
-            f"{name}: expected an array of real numbers, got {received(value)} ({error})"
-        ) from error
+    array = any_array(value, name)
     if array.ndim == 0 and array.dtype.kind == "O" and not isinstance(value, numbers.Real):
         # Not an array at all: None, a set, a generator, a sparse matrix.
         raise TypeError(f"{name}: expected an array of real numbers, got {received(value)}")
@@ -389,7 +394,7 @@ def _as_plain_array(value: Any, name: str) -> Array:
 
 def _rows_of_anything(y: Any, n_samples: int, single: bool) -> Array:
     """The targets of a callable loss, which alone knows what they mean."""
-    array = np.asarray(y)
+    array = any_array(y, "y")
     if single:
         return array[np.newaxis]
     if array.ndim == 0 or array.shape[0] != n_samples:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from . import _core, _safetensors, optimizers, schedules
-from ._checks import check_in_range, check_n_steps, check_seed, received
+from ._checks import as_path, check_in_range, check_n_steps, check_seed, received
 from .callbacks import BestEpoch, EarlyStopping
 from .files import pack, unpack
 from .full_batch import FullBatchOptimizer
@@ -123,7 +123,7 @@ def load(
     schedule: Callable[[int], float] | None,
 ) -> T:
     """Read a trainer, see `Trainer.load`."""
-    source = os.fspath(path)
+    source = as_path(path)
     metadata, arrays = _safetensors.read(path)
     version = metadata.get("format_version")
     if metadata.get("format") != FORMAT:

@@ -112,10 +112,11 @@ def _shrinks(layers: Sequence[LayerReport]) -> str:
 
 
 def _saturated(layers: Sequence[LayerReport], which: Sequence[int]) -> str:
-    names = " and ".join(dict.fromkeys(layers[i].activation for i in which))
+    names = list(dict.fromkeys(layers[i].activation for i in which))
+    are_flat = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} flat"
     return (
         f"Saturated: {_shares([layers[i].saturated for i in which])} of the entries of "
-        f"{_numbered(which)} lie where {names} is flat; smaller weights or standardised inputs "
+        f"{_numbered(which)} lie where {are_flat}; smaller weights or standardised inputs "
         "bring them back."
     )
 

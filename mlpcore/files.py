@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _safetensors
-from ._checks import as_activations, as_dtype, as_sizes, received
+from ._checks import as_activations, as_dtype, as_path, as_sizes, received
 from ._validation import as_network
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def load(path: str | os.PathLike[str]) -> MLP:
     FileNotFoundError: [Errno 2] No such file or directory: 'missing.safetensors'
     """
     metadata, arrays = _safetensors.read(path)
-    return unpack(metadata, arrays, os.fspath(path))
+    return unpack(metadata, arrays, as_path(path))
 
 
 def pack(net: MLP) -> tuple[dict[str, str], dict[str, Array]]:

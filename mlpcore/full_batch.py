@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ._attributes import as_call
 
 if TYPE_CHECKING:
+    from .callable_loss import CallableLoss
     from .full_batch_problem import FullBatchProblem
-    from .loss_base import CallableLoss
     from .losses import Loss
     from .mlp import MLP
     from .optimizer_base import Optimizer

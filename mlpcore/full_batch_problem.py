@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from ._validation import Batch
+from .callable_loss import CallableLoss
 from .divergence import not_finite_in_passes
-from .loss_base import CallableLoss
 from .sparse_rows import SparseRows
 from .steps import value_and_gradients
 from .topology import layer_views

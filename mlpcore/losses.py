@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._checks import check_bool, check_choice, check_in_range, received
-from .loss_base import CallableLoss, Loss
+from .callable_loss import CallableLoss
+from .loss_base import Loss
 
 if TYPE_CHECKING:
     from .mlp import MLP

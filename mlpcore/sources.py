@@ -19,8 +19,17 @@ import numpy as np
 
 from . import _core
 from ._checks import check_positive_int, received
-from ._validation import Batch, as_batch, as_sample_weight, as_targets, check_finite, real_array
-from .loss_base import CallableLoss, Loss, check_targets
+from ._validation import (
+    Batch,
+    any_array,
+    as_batch,
+    as_sample_weight,
+    as_targets,
+    check_finite,
+    real_array,
+)
+from .callable_loss import CallableLoss
+from .loss_base import Loss, check_targets
 from .read_ahead import read_ahead
 from .sobolev import as_dy_dx, with_dy_dx
 from .sparse_rows import SparseRows
@@ -264,7 +273,7 @@ def as_source(
         data = checked_rows(net, loss, x, y, sample_weight, dy_dx, dy_dx_weight)
         return WholeArrays(data, _learnt(len(data.x), held_out))
     n_rows = len(rows)
-    targets = np.asarray(y)
+    targets = any_array(y, "y")
     if targets.ndim == 0 or len(targets) != n_rows:
         as_targets(net, targets, n_rows, loss)  # raises: it words the error
     weight = as_sample_weight(net, sample_weight, n_rows)

@@ -90,6 +90,8 @@ class Topology(_core.Network):
 
     @parameters.setter
     def parameters(self, value: object) -> None:
+        if value is self.parameters:  # net.parameters += step: the array is changed already
+            return
         raise AttributeError(
             "net.parameters cannot be replaced, since net.weights and net.biases are views of it; "
             "write into it: net.parameters[:] = values"

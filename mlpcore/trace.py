@@ -198,9 +198,10 @@ class Gradients(GradientArrays):
 
     def _layer_views(self) -> tuple[tuple[Array, ...], tuple[Array | None, ...]]:
         # Made when asked for: an optimizer needs the flat vector alone.
-        if self._views is None:
-            self._views = layer_views(self.flat, self._sizes, self._has_bias)
-        return self._views
+        # And anew after ``gradients.flat = clipped``.
+        if self._views is None or self._views[0] is not self.flat:
+            self._views = self.flat, *layer_views(self.flat, self._sizes, self._has_bias)
+        return self._views[1:]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _emptied, (type(self),), self.__getstate__()
@@ -232,8 +233,16 @@ def as_trace(net: MLP, trace: Any) -> Trace:
 
 def as_gradients(net: MLP, gradients: Any) -> Array:
     """Return the flat vector (P,) of `Gradients` of such a net, or of an array."""
-    flat = gradients.flat if isinstance(gradients, Gradients) else gradients
-    return as_flat(net, flat, "gradients")
+    if not isinstance(gradients, Gradients):
+        return as_flat(net, gradients, "gradients")
+    # Nets of other sizes may have as many parameters.
+    if (gradients._sizes, gradients._has_bias) != (net.sizes, net.has_bias):
+        bias = "with" if gradients._has_bias else "without"
+        raise ValueError(
+            f"gradients: expected those of a net like {net!r}, got those of a net of sizes "
+            f"{list(gradients._sizes)} {bias} biases"
+        )
+    return as_flat(net, gradients.flat, "gradients")
 
 
 def trace(net: MLP, x: ArrayLike) -> Trace:
@@ -275,8 +284,9 @@ def _softmax_jacobian(output: Array) -> Array:
     """d output_j / d pre_activation_k = output_j ((j = k) - output_k), (..., K, K)."""
     jacobian = -output[..., :, np.newaxis] * output[..., np.newaxis, :]
     diagonal = np.arange(output.shape[-1])
-    # Rows sum to 0. So found, the diagonal does not vanish where an output has rounded to 1.
-    jacobian[..., diagonal, diagonal] = 0.0
+    # Rows sum to 0. So found, the diagonal does not vanish where an output has rounded to 1; and
+    # that of a NaN, which may be the only output, is one.
+    jacobian[..., diagonal, diagonal] = 0.0 * output
     jacobian[..., diagonal, diagonal] = -jacobian.sum(axis=-1)
     jacobian.flags.writeable = False
     return jacobian

@@ -51,8 +51,7 @@ static void jvp_task(void *context, size_t task, size_t worker) {
         if (other != to && region->has_direction)
             mlp_add_rows(kernels, n_rows, width, to, other, stride);
         if (net->layers[l].activation == MLP_SOFTMAX)
-            kernels->softmax_backward(n_rows, width, y, to,
-                                      to); /* symmetric: forward as backward */
+            kernels->softmax_backward(n_rows, width, y, to, to); /* symmetric: as backward */
         else if (layer->kept[MLP_KEPT_DERIVATIVE] != NULL)
             mlp_multiply_rows(kernels, n_rows, width, to, layer->kept[MLP_KEPT_DERIVATIVE], to,
                               stride);

@@ -23,7 +23,8 @@ from ..history import History
 from ..metrics import accuracy, r2
 from ..mlp import MLP
 from ..tabular import CategoryColumn, Encoding, TableModel, read_table
-from ..tabular.encoding import TASKS, MissingCellError
+from ..tabular.cells import MissingCellError
+from ..tabular.encoding import TASKS
 from .arguments import names, number, whole_number, whole_numbers
 from .info import encoding_rows, net_rows, print_rows
 

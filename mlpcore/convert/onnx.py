@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._checks import as_activations, received
+from .._checks import as_activations, as_path, received
 from .._optional import library
 from .._replace import replace_file
 from .._validation import as_network
@@ -96,7 +96,7 @@ def from_onnx(
     cls: type[Net] = MLP,  # type: ignore[assignment]  # the default of a type variable
 ) -> Net:
     """As `MLP.from_onnx`; `cls` is the class of the net."""
-    name = os.fspath(path)
+    name = as_path(path)
     onnx = library("onnx", "from_onnx")
     with open(name, "rb"):  # a missing file is an OSError of Python
         pass

@@ -9,35 +9,24 @@ target of numbers is scaled like a column; a target of classes has one output fo
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from .._checks import check_bool, check_choice
 from .._safetensors import strict_json
+from .cells import are_classes, category_column, check_repetition, codes, number_column, numbers
 from .columns import CategoryColumn, Column, NumberColumn, from_values, to_values, width
 from .readers import as_table
-from .table import Table, TableLike
+from .table import TableLike
 
 if TYPE_CHECKING:
     from .._core import Array
 
-# More of them is a column of names or numbers of things, from which nothing can be learnt.
-MAX_CATEGORIES = 1000
-# From so many rows on, texts that are all different are no categories, unless it is said.
-MIN_ROWS_OF_NAMES = 11
-# So many different whole numbers at most are taken for classes, unless it is said.
-MAX_CLASSES = 10
-
 TASKS = ("auto", "classification", "regression")
 _VERSION = 1
-
-
-class MissingCellError(ValueError):
-    """A cell is missing where none may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,28 +131,28 @@ class Encoding:
         learnt = np.arange(table.n_rows) if rows is None else np.asarray(rows)
         task_is_found = task == "auto"
         if task_is_found:
-            task = "classification" if _are_classes(table, target) else "regression"
+            task = "classification" if are_classes(table, target) else "regression"
         made_target: Column
         if task == "classification":
-            made_target = _category(table, target, False)
+            made_target = category_column(table, target, False)
             if task_is_found:
-                _check_repetition(table, made_target)
+                check_repetition(table, made_target)
             if len(made_target.categories) < 2:
                 raise ValueError(
                     f"{table.source}: expected two classes or more in column {target!r}, got "
                     f"{made_target.categories[0]!r} alone"
                 )
         else:
-            made_target = _number(table, target, False, learnt)
+            made_target = number_column(table, target, False, learnt)
         columns: list[Column] = []
         for name in names:
             if name in categorical:
-                columns.append(_category(table, name, fills))
+                columns.append(category_column(table, name, fills))
             elif table.kind(name) == "text":
-                columns.append(_category(table, name, fills))
-                _check_repetition(table, columns[-1])
+                columns.append(category_column(table, name, fills))
+                check_repetition(table, columns[-1])
             else:
-                columns.append(_number(table, name, fills, learnt))
+                columns.append(number_column(table, name, fills, learnt))
         return cls(tuple(columns), made_target, fills)
 
     @property
@@ -218,7 +207,7 @@ class Encoding:
         at = 0
         for column in self.columns:
             if isinstance(column, NumberColumn):
-                values = (_numbers(table, column.name, self.fills) - column.mean) / column.scale
+                values = (numbers(table, column.name, self.fills) - column.mean) / column.scale
                 with np.errstate(over="ignore"):
                     x[:, at] = np.nan_to_num(values, nan=0.0)
                 if not np.isfinite(x[:, at]).all():
@@ -228,7 +217,7 @@ class Encoding:
                         f"once it is scaled, got {table.numbers(column.name)[row]}"
                     )
             else:
-                known = _codes(table, column, self.fills)
+                known = codes(table, column, self.fills)
                 rows = np.flatnonzero(known >= 0)
                 x[rows, at + known[rows]] = 1.0
             at += width(column)
@@ -261,8 +250,8 @@ class Encoding:
         """
         table = as_table(table)
         if isinstance(self.target, CategoryColumn):
-            return _codes(table, self.target, False)
-        values = (_numbers(table, self.target.name, False) - self.target.mean) / self.target.scale
+            return codes(table, self.target, False)
+        values = (numbers(table, self.target.name, False) - self.target.mean) / self.target.scale
         return values.astype(np.float32)[:, None]
 
     def answers(self, y_hat: Array) -> Array:
@@ -351,96 +340,3 @@ class Encoding:
             raise ValueError("the table's encoding: expected columns and fills")
         made = tuple(from_values(values) for values in columns)
         return cls(made, from_values(content.get("target")), fills)
-
-
-# ---- from a table -------------------------------------------------------------------------------
-
-
-def _are_classes(table: Table, target: str) -> bool:
-    if table.kind(target) == "text":
-        return True
-    different = np.unique(table.numbers(target))
-    few = len(different) <= min(MAX_CLASSES, table.n_rows // 2)
-    return few and bool((different == np.floor(different)).all())
-
-
-def _number(table: Table, name: str, fills: bool, rows: Array) -> NumberColumn:
-    values = _numbers(table, name, fills)[rows]
-    known = values[~np.isnan(values)]
-    if len(known) == 0:
-        raise ValueError(f"{table.source}: column {name!r}: every cell is missing: leave it out")
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, scale = float(known.mean()), float(known.std())
-    if not math.isfinite(mean) or not math.isfinite(scale):
-        raise ValueError(
-            f"{table.source}: column {name!r}: expected numbers whose spread is a number too, got "
-            f"some up to {np.abs(known).max():g}"
-        )
-    # A constant column may have a deviation of its rounding error.
-    return NumberColumn(name, mean, scale if scale > 1e-12 * abs(mean) else 1.0)
-
-
-def _category(table: Table, name: str, fills: bool) -> CategoryColumn:
-    texts = table.texts(name)
-    _check_missing(table, name, (text == "" for text in texts), fills)
-    categories = sorted({*texts} - {""}, key=_order)
-    if not categories:
-        raise ValueError(f"{table.source}: column {name!r}: every cell is missing: leave it out")
-    if len(categories) > MAX_CATEGORIES:
-        raise ValueError(
-            f"{table.source}: column {name!r}: expected at most {MAX_CATEGORIES} different texts, "
-            f"got {len(categories)}, such as {categories[0]!r:.50}: leave it out"
-        )
-    return CategoryColumn(name, tuple(categories))
-
-
-def _check_repetition(table: Table, column: Column) -> None:
-    """Refuse names, dates and the like, which would be learnt by heart."""
-    n_different = width(column)
-    n_known = sum(text != "" for text in table.texts(column.name))
-    if n_different == n_known >= MIN_ROWS_OF_NAMES:
-        raise ValueError(
-            f"{table.source}: column {column.name!r}: expected categories some of which come "
-            f"twice, got {n_different} different texts in {n_known} rows: leave it out, or name it "
-            "as categorical"
-        )
-
-
-def _order(text: str) -> tuple[bool, float, str]:
-    try:
-        return False, float(text), text
-    except ValueError:
-        return True, 0.0, text
-
-
-def _numbers(table: Table, name: str, fills: bool) -> Array:
-    values = table.numbers(name)
-    _check_missing(table, name, np.isnan(values), fills)
-    return values
-
-
-def _codes(table: Table, column: CategoryColumn, fills: bool) -> Array:
-    """Number of each row's category; -1 where it is missing."""
-    texts = table.texts(column.name)
-    _check_missing(table, column.name, (text == "" for text in texts), fills)
-    numbers = {category: i for i, category in enumerate(column.categories)} | {"": -1}
-    codes = np.empty(len(texts), np.int64)
-    for row, text in enumerate(texts):
-        code = numbers.get(text)
-        if code is None:
-            shown = ", ".join(map(repr, column.categories[:5]))
-            more = ", ..." if len(column.categories) > 5 else ""
-            raise ValueError(
-                f"{table.where(row, column.name)}: expected one of {shown}{more}, which the net "
-                f"was trained with, got {text!r:.50}"
-            )
-        codes[row] = code
-    return codes
-
-
-def _check_missing(table: Table, name: str, missing: Iterable[Any], fills: bool) -> None:
-    if fills:
-        return
-    for row, is_missing in enumerate(missing):
-        if is_missing:
-            raise MissingCellError(f"{table.where(row, name)}: expected a value, got a missing one")

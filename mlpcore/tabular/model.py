@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from .. import _safetensors, files
-from .._checks import received
+from .._checks import as_path, received
 from .._validation import as_network
 from .encoding import Encoding
 from .table import TableLike
@@ -175,7 +175,7 @@ class TableModel:
         `save` has one that goes there and back.
         """
         metadata, arrays = _safetensors.read(path)
-        source = os.fspath(path)
+        source = as_path(path)
         net = files.unpack(metadata, arrays, source)
         if "table" not in metadata:
             raise ValueError(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._checks import received
+from .._checks import as_path, received
 from .._optional import library
 from .table import Table, TableLike, as_cells
 
@@ -184,7 +184,7 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     >>> table.numbers("age")
     array([36., 41.])
     """
-    name = os.fspath(path)
+    name = as_path(path)
     ending = os.path.splitext(name)[1].lower()
     if ending not in READERS:
         raise ValueError(f"{name}: expected a file of {', '.join(READERS)}")

@@ -57,6 +57,10 @@ def _chained(chain):
     return [chain["l"], chain["dl/dW1"], chain["dl/dx"]]
 
 
+def _reported(report):
+    return [layer.grad_weight_norm for layer in report.layers]
+
+
 C = np.array([[1, -1], [2, 0], [0, 1], [1, 1]], np.float32)
 G = (np.arange(P) % 5).astype(np.float32)
 
@@ -97,6 +101,36 @@ SLOTS = {
     "loss-sample_weight": Slot("sample_weight", W, lambda net, a: [losses.MSE()(C, Y, a)]),
     "loss.gradient-y_hat": Slot("y_hat", C, lambda net, a: [losses.L1().gradient(a, Y)]),
     "loss.gradient-y": Slot("y", Y, lambda net, a: [losses.L1().gradient(C, a)]),
+    "jvp-x": Slot("x", X, lambda net, a: [*net.jvp(a, X)]),
+    "jvp-tangent": Slot("tangent", X, lambda net, a: [*net.jvp(X, a)]),
+    "jvp-parameters_tangent": Slot(
+        "parameters_tangent", G, lambda net, a: [*net.jvp(X, parameters_tangent=a)]
+    ),
+    "jacobian-x": Slot("x", X, lambda net, a: [net.jacobian(a)]),
+    "value_and_jacobian-x": Slot("x", X, lambda net, a: [*net.value_and_jacobian(a)]),
+    "input_hessian-x": Slot("x", X, lambda net, a: [net.input_hessian(a)]),
+    "laplacian-x": Slot("x", X, lambda net, a: [net.laplacian(a)]),
+    "hvp-x": Slot("x", X, lambda net, a: [net.hvp(a, Y, "mse", G)]),
+    "hvp-y": Slot("y", Y, lambda net, a: [net.hvp(X, a, "mse", G)]),
+    "hvp-vector": Slot("vector", G, lambda net, a: [net.hvp(X, Y, "mse", a)]),
+    "hvp-sample_weight": Slot(
+        "sample_weight", W, lambda net, a: [net.hvp(X, Y, "mse", G, sample_weight=a)]
+    ),
+    "per_sample_gradients-x": Slot("x", X, lambda net, a: [net.per_sample_gradients(a, Y, "mse")]),
+    "per_sample_gradients-y": Slot("y", Y, lambda net, a: [net.per_sample_gradients(X, a, "mse")]),
+    "per_sample_gradient_norms-x": Slot(
+        "x", X, lambda net, a: [net.per_sample_gradient_norms(a, Y, "mse")]
+    ),
+    "per_sample_gradient_norms-y": Slot(
+        "y", Y, lambda net, a: [net.per_sample_gradient_norms(X, a, "mse")]
+    ),
+    "gradient_report-x": Slot("x", X, lambda net, a: _reported(net.gradient_report(a, Y, "mse"))),
+    "gradient_report-y": Slot("y", Y, lambda net, a: _reported(net.gradient_report(X, a, "mse"))),
+    "as_function-x": Slot("x", X, lambda net, a: [net.as_function(a, Y, "mse").jac(G)]),
+    "as_function-y": Slot("y", Y, lambda net, a: [net.as_function(X, a, "mse").jac(G)]),
+    "as_function-sample_weight": Slot(
+        "sample_weight", W, lambda net, a: [net.as_function(X, Y, "mse", a).jac(G)]
+    ),
     "optimizer.step": Slot("gradients", G, _stepped),
 }
 slots = pytest.mark.parametrize("slot", SLOTS.values(), ids=SLOTS)

@@ -48,7 +48,8 @@ def test_wrong_kind_is_a_type_error(slot, bad):
     np.testing.assert_array_equal(net.parameters, before)
 
 
-NOT_OPTIONAL = [name for name, slot in SLOTS.items() if slot.argument != "sample_weight"]
+OPTIONAL = ("sample_weight", "tangent", "parameters_tangent")
+NOT_OPTIONAL = [name for name, slot in SLOTS.items() if slot.argument not in OPTIONAL]
 
 
 @pytest.mark.parametrize("name", NOT_OPTIONAL)

@@ -180,6 +180,15 @@ def test_saturated_output_matters_unless_the_loss_takes_the_pre_activation():
     assert "Saturated: 100% of the entries of layer 2" in diagnosis(net, "mse", (x, y))
 
 
+def test_every_activation_that_is_saturated_is_named():
+    net = mlpcore.MLP([4, 8, 8, 2], ["tanh", "sigmoid", "identity"], seed=0)
+    net.biases[0][:] = net.biases[1][:] = 50.0
+    x = np.random.default_rng(0).normal(size=(30, 4))
+    assert "lie where tanh and sigmoid are flat" in diagnosis(net, "mse", (x, np.ones((30, 2))))
+    net.biases[1][:] = 0.0
+    assert "lie where tanh is flat" in diagnosis(net, "mse", (x, np.ones((30, 2))))
+
+
 def test_dead_units_are_told():
     net = make_deep(3, "relu")
     net.biases[1][:20] = -100.0

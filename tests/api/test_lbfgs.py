@@ -99,6 +99,20 @@ def test_why_a_fit_ends_can_be_read(options, epochs, scale, reason):
     assert (lbfgs.stop_reason, lbfgs.n_steps, lbfgs.n_evaluations) == (None, 0, 0)
 
 
+def test_a_fit_that_does_not_come_to_an_iteration_counts_none():
+    x, y = regression_data(dtype=np.float64)
+    net, lbfgs = make_net("float64"), mlpcore.LBFGS()
+    net.fit(x, y, "mse", lbfgs, epochs=3)
+    assert lbfgs.n_evaluations >= 3
+
+    def fails(y_hat, y):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        net.fit(x, y, fails, lbfgs, epochs=3)
+    assert (lbfgs.n_evaluations, lbfgs.stop_reason) == (0, None)
+
+
 def test_in_float32_it_ends_with_the_digits():
     x, y = regression_data()
     net, lbfgs = mlpcore.MLP([3, 4, 2], "tanh", seed=0), mlpcore.LBFGS(tolerance=0.0)

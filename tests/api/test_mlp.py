@@ -80,6 +80,18 @@ def test_views_are_live_both_ways():
     assert net.biases[1] == [net.n_parameters - 1]
 
 
+def test_the_parameters_may_be_changed_in_place():
+    net = mlpcore.MLP([2, 3, 1], init="zeros")
+    flat = net.parameters
+    net.parameters += 2.0
+    net.parameters *= 3.0
+    assert net.parameters is flat
+    assert (net.weights[0] == 6.0).all()
+    with pytest.raises(AttributeError):
+        net.parameters = net.parameters + 1.0
+    assert (flat == 6.0).all()
+
+
 def test_views_outlive_the_net():
     net = mlpcore.MLP([2, 3, 1], seed=0)
     expected = net.weights[0].copy()

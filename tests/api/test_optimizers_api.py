@@ -168,12 +168,23 @@ def test_a_gradient_that_is_not_finite_updates_nothing(make, bad):
     assert optimizer.n_steps == 0
 
 
-def test_gradients_of_another_net_are_refused():
+@pytest.mark.parametrize(
+    "other",
+    [
+        mlpcore.MLP([3, 5, 2], seed=0),
+        mlpcore.MLP([5, 3, 2], seed=0),  # as many parameters
+        mlpcore.MLP([3, 5, 2], seed=0, bias=False),
+    ],
+)
+def test_gradients_of_another_net_are_refused(other):
     net = mlpcore.MLP([3, 4, 2], seed=0)
-    other = mlpcore.MLP([3, 5, 2], seed=0)
-    gradients = other.value_and_grad(np.ones(3), np.ones(2), "mse")[1]
-    with pytest.raises(ValueError, match=r"^gradients: expected shape \(26,\)"):
+    before = net.copy()
+    gradients = other.vjp(np.ones(other.sizes[0]), np.ones(2))
+    with pytest.raises(ValueError, match=r"^gradients: expected those of a net like MLP"):
         mlpcore.SGD().step(net, gradients)
+    with pytest.raises(ValueError, match=r"^gradients: expected shape \(26,\)"):
+        mlpcore.SGD().step(net, np.ones(27))
+    assert net == before
 
 
 def test_defaults_are_pytorchs():

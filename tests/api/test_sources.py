@@ -162,6 +162,8 @@ def test_bad_rows_are_found_when_their_block_is_read():
         ({"block_rows": 0}, ValueError, "block_rows"),
         ({"block_rows": 2.5}, TypeError, "block_rows"),
         ({"block_rows": 10, "y": np.zeros((5, 2))}, ValueError, "y"),
+        ({"block_rows": 10, "y": [[1.0, 2.0], [3.0]]}, ValueError, "y"),
+        ({"block_rows": 10, "y": np.ma.masked_all(70)}, ValueError, "y"),
         ({"block_rows": 10, "sample_weight": np.zeros(70)}, ValueError, "sample_weight"),
         ({"x": [1, 2], "y": None}, TypeError, "batch 1: x"),
         ({"x": [], "y": None}, ValueError, "x"),

@@ -80,6 +80,17 @@ def test_a_single_sample_has_no_first_axis(output, dtype):
         np.testing.assert_array_equal(gradients.inputs, expected.inputs[0])
 
 
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("output", _core.ACTIVATIONS)
+def test_a_nan_stays_one_in_its_row(output, n_outputs):
+    net = mlpcore.MLP([2, n_outputs], [output], seed=0)
+    layer = net.trace([[np.nan, 1.0], [2.0, 1.0]]).layers[0]
+    for array in (layer.pre_activation, layer.output, layer.activation_derivative):
+        if output != "identity" or array is not layer.activation_derivative:
+            assert np.isnan(array[0]).all()
+        assert np.isfinite(array[1]).all()
+
+
 def test_softmax_jacobian_rows_sum_to_zero_and_do_not_vanish(dtype):
     net = mlpcore.MLP([2, 2], ["softmax"], dtype, init="zeros")
     net.weights[0][0, 0] = 30.0  # the second output is exp(-30), the first rounds to 1 in float32
@@ -218,6 +229,16 @@ def test_gradients_are_laid_out_like_the_parameters():
         gradients.weights[1][2, 3] = 77.0
         net.parameters[:] = gradients.flat
         assert net.weights[1][2, 3] == 77.0
+
+
+def test_views_of_gradients_are_those_of_the_array_that_they_have():
+    net = mlpcore.MLP([3, 7, 4], seed=0)
+    x, y = data(net)
+    gradients = net.backward(net.trace(x), "mse", y)
+    before = gradients.weights[1].copy()
+    gradients.flat = 2.0 * gradients.flat
+    np.testing.assert_array_equal(gradients.weights[1], 2.0 * before)
+    assert gradients.weights[1] is gradients.weights[1]
 
 
 @pytest.mark.parametrize(

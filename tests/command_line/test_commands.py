@@ -4,6 +4,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +208,12 @@ def test_bench_measures_each_batch(run, monkeypatch):
     ]
     assert all(float(row[2]) > 0.0 and float(row[-1][:-1]) > 0.0 for row in rows)
     assert mlpcore.get_n_threads() == before
+
+
+def test_bench_takes_the_time_of_all_calls_and_of_nothing_else():
+    start = time.perf_counter()
+    seconds, _ = bench.repeat(lambda: time.sleep(1e-3), 5)
+    assert 5e-3 <= seconds <= time.perf_counter() - start
 
 
 def test_bench_gives_numpy_one_thread_in_a_process_of_its_own(monkeypatch, capfd):

@@ -27,6 +27,13 @@ def test_layout_is_that_of_dense_layers(dtype):
     np.testing.assert_allclose(net(x), want, rtol=1e-6)
 
 
+@pytest.mark.parametrize("library", ["keras_weights", "onnx", "sklearn", "torch"])
+def test_what_is_no_net_is_not_converted(library):
+    convert = getattr(mlpcore.convert, f"to_{library}")
+    with pytest.raises(TypeError, match=r"^net: expected an MLP, got 'net'"):
+        convert("net", *(["net.onnx"] if library == "onnx" else []))
+
+
 def test_arrays_are_copies():
     net = mlpcore.MLP([2, 3, 1], seed=0)
     before = net.copy()

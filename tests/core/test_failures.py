@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from starving import fail_each_allocation
 
 import mlpcore
 from mlpcore import _core
@@ -34,32 +35,21 @@ CALLS = {
 @pytest.mark.parametrize("once", [True, False])
 @pytest.mark.parametrize("call", CALLS)
 def test_every_allocation_may_fail(call, once):
-    n_failures = 0
-    blocks_before = _core.live_allocations()
-    while True:
-        net, x, y = make()
-        optimizer = mlpcore.Adam(1e-2)
-        before = net.parameters.copy()
-        _core.fail_allocations_after(n_failures, once)
-        try:
-            CALLS[call](net, x, y, optimizer)
-        except MemoryError:
-            n_failures += 1
-        else:
-            break
-        finally:
-            _core.fail_allocations_after(-1, False)
-        assert np.array_equal(net.parameters, before)
+    def with_an_optimizer():
+        return *make(), mlpcore.Adam(1e-2)
+
+    def works_as_if_nothing_had_happened(net, x, y, optimizer):
+        other, _, _, another = with_an_optimizer()
+        assert net == other
         assert optimizer.n_steps == 0
-        # The net works as if nothing had happened, and so does the optimizer, even on another net.
         CALLS[call](net, x, y, optimizer)
-        other, _, _ = make()
-        CALLS[call](other, x, y, mlpcore.Adam(1e-2))
-        assert np.array_equal(net.parameters, other.parameters)
-        del net, other
-    assert n_failures >= 2  # the workspace and its arena
-    del net
-    assert _core.live_allocations() == blocks_before
+        CALLS[call](other, x, y, another)
+        assert net == other
+
+    n_allocations = fail_each_allocation(
+        with_an_optimizer, CALLS[call], works_as_if_nothing_had_happened, once
+    )
+    assert n_allocations >= 2  # the workspace and its arena
 
 
 @pytest.mark.parametrize("rule", [mlpcore.SGD, mlpcore.Adam])

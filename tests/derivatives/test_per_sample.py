@@ -205,6 +205,13 @@ def test_what_does_not_fit_is_refused():
         net.per_sample_gradients(x, y, "mse", [])
 
 
+def test_a_norm_beyond_float32_is_infinite_without_a_warning():
+    net = mlpcore.MLP([2, 1], bias=False, init="zeros")
+    x, y = np.full((2, 2), 1.5 * 2.0**126, np.float32), np.array([[1.0], [0.5]], np.float32)
+    norms = net.per_sample_gradient_norms(x, y, "mse")
+    assert norms.tolist() == [np.inf, np.float32(1.5 * 2.0**126.5)]
+
+
 @pytest.mark.parametrize("depth", [1, 2, 5])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_rows_of_the_jacobian_in_the_parameters(activation, depth, dtype, isa):

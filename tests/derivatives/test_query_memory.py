@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from starving import fail_each_allocation
 
 import mlpcore
 from mlpcore import _core, losses
@@ -52,25 +53,12 @@ def make():
 def test_every_allocation_may_fail(query, once):
     call = QUERIES[query]
     want = call(*make())
-    blocks_before = _core.live_allocations()
-    n_failures = 0
-    while True:
-        net, x, y, v = make()
-        _core.fail_allocations_after(n_failures, once)
-        try:
-            call(net, x, y, v)
-        except MemoryError:
-            n_failures += 1
-        else:
-            break
-        finally:
-            _core.fail_allocations_after(-1, False)
-        # The net works as if nothing had happened.
-        assert np.array_equal(call(net, x, y, v), want)
-        del net
-    assert n_failures >= 2  # the workspace and an arena
-    del net
-    assert _core.live_allocations() == blocks_before
+
+    def works_as_if_nothing_had_happened(*made):
+        assert np.array_equal(call(*made), want)
+
+    n_allocations = fail_each_allocation(make, call, works_as_if_nothing_had_happened, once)
+    assert n_allocations >= 2  # the workspace and an arena
 
 
 @pytest.mark.parametrize("query", QUERIES)

@@ -431,3 +431,15 @@ def test_the_net_can_be_asked_for_more():
 def test_threads_do_not_change_the_bits():
     models = [MLPClassifier((300,), n_threads=n, max_iter=2, **ENDLESS) for n in (1, 2)]
     same_bits(*[model.fit(X, NAMES) for model in models])
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_labels_of_a_partial_fit_are_forgotten_by_a_fit(fails):
+    model = MLPClassifier((4,), max_iter=2, random_state=0)
+    if fails:
+        with pytest.raises(ValueError, match="NaN"):
+            model.partial_fit(np.full_like(X, np.nan), Y, classes=[0, 1, 2])
+    else:
+        model.partial_fit(X, Y, classes=[0, 1, 2])
+    assert model.fit(X, NAMES).classes_.tolist() == np.unique(NAMES).tolist()

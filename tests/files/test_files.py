@@ -279,3 +279,18 @@ def test_memory_is_at_most_four_times_the_file(path, dtype):
     finally:
         tracemalloc.stop()
     assert peak < 4 * path.stat().st_size
+
+
+@pytest.mark.parametrize("bad", [b"net.safetensors", 3, None, ["net.safetensors"]])
+def test_what_is_no_path_is_a_type_error(bad):
+    net = mlpcore.MLP([2, 3, 1], seed=0)
+    trainer = mlpcore.Trainer(net, "mse", mlpcore.SGD())
+    for use in (
+        lambda: mlpcore.save(net, bad),
+        lambda: mlpcore.load(bad),
+        lambda: net.to_c(bad),
+        lambda: trainer.save(bad),
+        lambda: mlpcore.Trainer.load(bad),
+    ):
+        with pytest.raises(TypeError, match=r"^path: expected a string or a path-like, got "):
+            use()
