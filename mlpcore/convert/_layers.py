@@ -76,6 +76,17 @@ def _check_layer(layer: Dense, first: Dense) -> None:
         )
 
 
+def found_activations(layers: Sequence[Dense], found: Sequence[str | None]) -> list[str]:
+    """The activations after these layers, identity where none was found.
+
+    Raises ValueError with the name of a hidden layer that has softmax.
+    """
+    for layer, name in zip(layers[:-1], found, strict=False):
+        if name == "softmax":
+            raise ValueError(f"{layer.name}: softmax is for the output layer alone")
+    return [name or "identity" for name in found]
+
+
 def as_arrays(values: Any, name: str) -> list[Array]:
     """A list of NumPy arrays from any sequence of them."""
     if isinstance(values, str | bytes | np.ndarray) or not hasattr(values, "__iter__"):
