@@ -63,7 +63,8 @@ class Exchange(Topology):
         Parameters
         ----------
         estimator : MLPRegressor or MLPClassifier
-            Fitted. The net has its dtype, and its parameters with the same bits.
+            Fitted; scikit-learn's, or mlpcore's. The net has its dtype, and its parameters with the
+            same bits.
 
         Returns
         -------

@@ -91,4 +91,10 @@ def as_arrays(values: Any, name: str) -> list[Array]:
     """A list of NumPy arrays from any sequence of them."""
     if isinstance(values, str | bytes | np.ndarray) or not hasattr(values, "__iter__"):
         raise TypeError(f"{name}: expected a list of arrays, got {received(values)}")
-    return [np.asarray(value) for value in values]
+    arrays = []
+    for i, value in enumerate(values):
+        try:
+            arrays.append(np.asarray(value))
+        except ValueError as error:  # rows of several lengths
+            raise ValueError(f"{name}[{i}]: expected an array, got {received(value)}") from error
+    return arrays
