@@ -40,9 +40,10 @@ def read_csv(path: str) -> Table:
             reader = csv.reader(file, delimiter=names[1], skipinitialspace=True, strict=True)
             for i, row in enumerate(row for row in reader if row):
                 if len(row) != len(columns):
+                    rule = "1 cell" if len(columns) == 1 else f"{len(columns)} cells"
                     raise ValueError(
-                        f"{path}, line {reader.line_num}: expected {len(columns)} cells as in the "
-                        f"first line, got {len(row)}"
+                        f"{path}, line {reader.line_num}: expected {rule} as in the first line, "
+                        f"got {len(row)}"
                     )
                 if i == 0:
                     continue

@@ -82,6 +82,7 @@ def test_what_is_no_number(csv_table, text):
         ("\n1,2\n", "expected names of columns in the first line, got an empty line"),
         ("a,b\n", "expected rows below the names of the columns, got none"),
         ("a,b\n1,2\n1,2,3\n", r"t\.csv, line 3: expected 2 cells as in the first line, got 3"),
+        ("# a\na,b\n", r"t\.csv, line 2: expected 1 cell as in the first line, got 2"),
         ("a,b\n1\n", r"t\.csv, line 2: expected 2 cells as in the first line, got 1"),
         (",a\n0,1\n", "line 1: expected a name for column 1, got none .*index=False"),
         ("a,b,a\n1,2,3\n", "line 1: expected names that differ, got 'a' twice"),
