@@ -96,7 +96,13 @@ def read_npz(path: str) -> Table:
             for name in arrays.files:
                 for column, cells in _columns(name, arrays[name]):
                     columns[column] = as_cells(cells, f"{path}, {column!r}")
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # A place in the file that the file does not have.
+        raise ValueError(f"{path}: no file of NumPy's: {error.strerror}") from None
+    # RuntimeError: zipfile knows such a file, but not how to read it.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise ValueError(f"{path}: no file of NumPy's: {error}") from None
     except ValueError as error:
         message = str(error)

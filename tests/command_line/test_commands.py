@@ -184,7 +184,7 @@ def test_convert_to_weights_of_torch_and_back(run, net, folder):
         (("net.h", "net.safetensors"), 1, "net.h: expected a file of .safetensors, .onnx, .pt"),
         (("none.safetensors", "net.h"), 1, "none.safetensors: No such file"),
         (("net.safetensors", "no/net.h"), 1, "No such file"),
-        (("net.safetensors", "1st.h"), 1, "name: expected an identifier of C"),
+        (("net.safetensors", "1st.h"), 2, "--name: expected an identifier of C that begins with"),
         (("net.safetensors", "b.safetensors", "--jacobian"), 2, "--jacobian is of a header"),
         (("net.safetensors", "net.h", "--activations", "relu"), 2, "says itself which it has"),
         (("net.safetensors", "net.h", "--train-step", "huge"), 1, "loss: expected one of"),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tables from files: what is read, and what is refused with its place."""
 
+import contextlib
 import tracemalloc
 
 import numpy as np
@@ -162,6 +163,12 @@ def test_a_broken_npz_is_refused(tmp_path):
         path.write_bytes(broken)
         with pytest.raises(ValueError, match=r"t\.npz"):
             read_table(path)
+    for i in range(len(content)):
+        path.write_bytes(content[:i] + bytes([content[i] ^ 0x81]) + content[i + 1 :])
+        with contextlib.suppress(ValueError):  # and nothing else
+            read_table(path)
+    with pytest.raises(FileNotFoundError, match=r"none\.npz"):
+        read_table(tmp_path / "none.npz")
     np.save(tmp_path / "t.npy", np.zeros(2))
     (tmp_path / "t.npy").rename(path)
     with pytest.raises(ValueError, match="a single array without a name"):
