@@ -212,14 +212,14 @@ def report(rows: Mapping[str, Taken], steps: Mapping[str, float]) -> Iterator[st
     for ours in (name for name in rows if not is_torch(name)):
         for theirs, row in ((name, row) for name, row in rows.items() if is_torch(name)):
             own = rows[ours]
-            shares = f"{own.seconds / row.seconds:.1%} | {own.grown / row.grown:.2%}"
-            yield f"| {ours}, in {theirs} | {shares} |"
+            time_share, disk_share = 100 * own.seconds / row.seconds, 100 * own.grown / row.grown
+            yield f"| {ours}, in {theirs} | {time_share:.1f} % | {disk_share:.2f} % |"
     yield ""
     together = sum(steps.values())
     yield "| step | time | share |"
     yield "|---|---:|---:|"
     for step, seconds in [*steps.items(), ("together", together)]:
-        yield f"| {step} | {seconds:.3f} s | {seconds / together:.1%} |"
+        yield f"| {step} | {seconds:.2f} s | {100 * seconds / together:.0f} % |"
     yield ""
     for name, row in rows.items():
         yield f"{name}: {', '.join(row.versions)}."

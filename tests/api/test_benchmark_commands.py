@@ -119,8 +119,8 @@ def test_shares_of_what_each_build_takes(first_prediction):
     }
     lines = list(first_prediction.report(rows, {"start of pip": 0.5, "numpy: files": 1.5}))
     assert "| mlpcore | 2 | 10.0 MB | 2.0 s | 0.50 s | 2.5 s | 50.0 MB |" in lines
-    assert "| mlpcore, in PyTorch, CPU build | 12.5% | 5.00% |" in lines
-    assert "| mlpcore, in PyTorch | 5.0% | 1.00% |" in lines
-    assert "| numpy: files | 1.500 s | 75.0% |" in lines
-    assert "| together | 2.000 s | 100.0% |" in lines
+    assert "| mlpcore, in PyTorch, CPU build | 12.5 % | 5.00 % |" in lines
+    assert "| mlpcore, in PyTorch | 5.0 % | 1.00 % |" in lines
+    assert "| numpy: files | 1.50 s | 75 % |" in lines
+    assert "| together | 2.00 s | 100 % |" in lines
     assert "PyTorch: torch 2, triton 3." in lines
