@@ -11,6 +11,8 @@ what the environment has grown by. Each runs once: use a machine that does nothi
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import os
 import platform
 import statistics
@@ -20,7 +22,7 @@ import tempfile
 import time
 import tomllib
 import venv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -36,13 +38,21 @@ net = torch.nn.Sequential(torch.nn.Linear(2, 20), torch.nn.ReLU(), torch.nn.Line
 with torch.no_grad():
     assert net(torch.ones(1, 2)).shape == (1, 5)
 """
-IMPORT = """
-import time, numpy
-start = time.perf_counter()
+# A first prediction in pieces; NumPy's generators are loaded where a net first draws its weights.
+PIECES = """
+import json, time
+ends = [time.perf_counter()]
+import numpy, numpy.random
+ends.append(time.perf_counter())
 import mlpcore
-print(time.perf_counter() - start)
+ends.append(time.perf_counter())
+net = mlpcore.MLP([2, 20, 5], ["relu", "identity"], seed=0)
+assert net(numpy.ones((1, 2), numpy.float32)).shape == (1, 5)
+ends.append(time.perf_counter())
+print(json.dumps([end - start for start, end in zip(ends, ends[1:])]))
 """
 N_IMPORTS = 40
+N_ENVIRONMENTS_FOR_PARTS = 5
 
 
 class Taken(NamedTuple):
@@ -96,9 +106,15 @@ class Environment:
         """Run pip as a user would."""
         return self.python("-m", "pip", "--quiet", "--disable-pip-version-check", *arguments)
 
-    def install(self, requirement: str) -> None:
-        """Install it from the folder."""
-        self.pip("install", "--no-index", "--find-links", str(self.packages), requirement)
+    def install(self, *arguments: str) -> None:
+        """Install from the folder."""
+        self.pip("install", "--no-index", "--find-links", str(self.packages), *arguments)
+
+    def seconds(self, *arguments: str) -> float:
+        """How long the interpreter takes for this."""
+        start = time.perf_counter()
+        self.python(*arguments)
+        return time.perf_counter() - start
 
 
 class Job(NamedTuple):
@@ -110,12 +126,19 @@ class Job(NamedTuple):
     already: tuple[str, ...] = ()
 
 
-def measure(job: Job, environment: Environment) -> Taken:
-    """Install what the job asks for, and run its code."""
+def prepare(job: Job, folder: Path) -> Environment:
+    """An environment that has downloaded all, and installed what the job finds there."""
+    environment = Environment(folder)
     environment.download([*job.already, job.source])
     for name in job.already:
         environment.install(name)
+    return environment
+
+
+def measure(job: Job, environment: Environment) -> Taken:
+    """Install what the job asks for, and run its code."""
     before = disk(environment.folder)
+    settle()
     start = time.perf_counter()
     environment.install(job.name)
     installed = time.perf_counter()
@@ -128,6 +151,42 @@ def measure(job: Job, environment: Environment) -> Taken:
     return Taken(installed - start, end - installed, downloaded, grown, versions)
 
 
+def settle() -> None:
+    """Let the system write what was written before, so that nobody waits for others' files."""
+    if hasattr(os, "sync"):
+        os.sync()
+
+
+def parts(environment: Environment) -> dict[str, float]:
+    """Seconds of the steps that an installation and a prediction are made of, one by one.
+
+    Each of pip's is the difference of two of its runs; bytecode is compiled by the function that
+    pip calls.
+    """
+
+    def installing(*arguments: str) -> float:
+        start = time.perf_counter()
+        environment.install(*arguments)
+        return time.perf_counter() - start
+
+    settle()
+    bare = environment.seconds("-c", "pass")
+    taken = {"start of pip": environment.seconds("-m", "pip", "--version")}
+    taken["choice of versions"] = installing("--dry-run", "mlpcore") - taken["start of pip"]
+    for name in ("numpy", "mlpcore"):
+        choosing = installing("--dry-run", "--no-deps", name)
+        taken[f"{name}: files"] = installing("--no-deps", "--no-compile", name) - choosing
+        where = f"import {name}; print({name}.__path__[0])"
+        [folder] = environment.python("-B", "-c", where).splitlines()
+        taken[f"{name}: bytecode"] = environment.seconds("-m", "compileall", "-q", folder) - bare
+    start = time.perf_counter()
+    pieces = json.loads(environment.python("-c", PIECES))
+    whole = time.perf_counter() - start
+    taken["start of the interpreter"] = whole - sum(pieces)
+    names = ("import of numpy", "import of mlpcore", "a net and its prediction")
+    return taken | dict(zip(names, pieces, strict=True))
+
+
 def pinned_torch() -> str:
     """The requirement in pyproject.toml, as that of the build without CUDA."""
     project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text("utf-8"))
@@ -135,8 +194,12 @@ def pinned_torch() -> str:
     return next(peer for peer in peers if peer.startswith("torch==")) + "+cpu"
 
 
-def report(rows: dict[str, Taken]) -> Iterator[str]:
-    """A table in Markdown, the shares of what PyTorch takes, and the versions."""
+def is_torch(name: str) -> bool:
+    return name.startswith("PyTorch")
+
+
+def report(rows: Mapping[str, Taken], steps: Mapping[str, float]) -> Iterator[str]:
+    """Three tables in Markdown: what each took, its shares of PyTorch's, and mlpcore's steps."""
     yield "| | packages | downloaded | install | first prediction | together | disk |"
     yield "|---|---:|---:|---:|---:|---:|---:|"
     for name, row in rows.items():
@@ -144,11 +207,20 @@ def report(rows: dict[str, Taken]) -> Iterator[str]:
         sizes = f"{len(row.versions)} | {row.downloaded / 1e6:.1f} MB"
         yield f"| {name} | {sizes} | {seconds} | {row.grown / 1e6:.1f} MB |"
     yield ""
-    of_torch = {name: row for name, row in rows.items() if name.startswith("PyTorch")}
-    for ours in [name for name in rows if name not in of_torch]:
-        for theirs, row in of_torch.items():
-            time_share, disk_share = rows[ours].seconds / row.seconds, rows[ours].grown / row.grown
-            yield f"{ours}: {time_share:.1%} of the time, {disk_share:.2%} of the disk of {theirs}."
+    yield "| share | of the time | of the disk |"
+    yield "|---|---:|---:|"
+    for ours in (name for name in rows if not is_torch(name)):
+        for theirs, row in ((name, row) for name, row in rows.items() if is_torch(name)):
+            own = rows[ours]
+            time_share, disk_share = 100 * own.seconds / row.seconds, 100 * own.grown / row.grown
+            yield f"| {ours}, in {theirs} | {time_share:.1f} % | {disk_share:.2f} % |"
+    yield ""
+    together = sum(steps.values())
+    yield "| step | time | share |"
+    yield "|---|---:|---:|"
+    for step, seconds in [*steps.items(), ("together", together)]:
+        yield f"| {step} | {seconds:.2f} s | {100 * seconds / together:.0f} % |"
+    yield ""
     for name, row in rows.items():
         yield f"{name}: {', '.join(row.versions)}."
 
@@ -170,14 +242,19 @@ def main(words: Sequence[str]) -> int:
         "PyTorch, CPU build": Job(TORCH, cpu_build, cpu_build),
         "PyTorch, by `pip install torch`": Job(TORCH, "torch", "torch"),
     }
-    rows = {}
-    for name, job in jobs.items():
-        with tempfile.TemporaryDirectory() as folder:
-            environment = Environment(Path(folder))
-            rows[name] = measure(job, environment)
-            if job.already:
-                times = [float(environment.python("-c", IMPORT)) for _ in range(N_IMPORTS)]
-    for line in report(rows):
+    with contextlib.ExitStack() as stack:
+
+        def prepared(job: Job) -> Environment:
+            return prepare(job, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+
+        environments = {name: prepared(job) for name, job in jobs.items()}
+        for_parts = [prepared(ours) for _ in range(N_ENVIRONMENTS_FOR_PARTS)]
+        print("measuring", file=sys.stderr, flush=True)
+        rows = {name: measure(job, environments[name]) for name, job in jobs.items()}
+        taken = [parts(environment) for environment in for_parts]
+        steps = {name: statistics.median(one[name] for one in taken) for name in taken[0]}
+        times = [json.loads(for_parts[0].python("-c", PIECES))[1] for _ in range(N_IMPORTS)]
+    for line in report(rows, steps):
         print(line)
     print(f"`import mlpcore` after NumPy: {statistics.median(times) * 1e3:.1f} ms.")
     print(f"{date.today()}, {platform.platform()}, Python {platform.python_version()}.")

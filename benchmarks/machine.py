@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import mlpcore
+from mlpcore.cpu import cache_bytes
 
 # -march=native is what gcc and clang call this machine on x86, -mcpu=native on ARM.
 NATIVE_FLAGS = ("-march=native", "-mcpu=native")
@@ -52,19 +53,6 @@ def compile_library(folder: str) -> ctypes.CDLL:
             return ctypes.CDLL(str(output))
         errors.append(result.stderr)
     raise RuntimeError(f"{shlex.join(compiler())} could not compile machine.c:\n{errors[0]}")
-
-
-def cache_bytes(level: int) -> int:
-    """Size of a data cache as the kernel describes it for the first CPU; else as mlpcore knows it.
-
-    In a virtual machine other sources count the caches of the whole host.
-    """
-    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        kind = (index / "type").read_text(encoding="ascii").strip()
-        if kind != "Instruction" and int((index / "level").read_text(encoding="ascii")) == level:
-            size = (index / "size").read_text(encoding="ascii").strip()
-            return int(size.rstrip("KM")) << {"K": 10, "M": 20}.get(size[-1], 0)
-    return mlpcore.cpu.cache_bytes(level)
 
 
 class Machine:

@@ -20,6 +20,7 @@ templates_path = ["templates"]
 
 # ---- pages in Markdown: a heading is a place to link to, as it is on GitHub ----------------------
 myst_heading_anchors = 3
+smartquotes_action = "qe"  # not of dashes: --full is an option
 
 # ---- the reference: one page for each name of api.rst and slow_twins.rst -------------------------
 autodoc_typehints = "none"  # docstrings say it, with shapes

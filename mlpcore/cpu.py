@@ -9,10 +9,14 @@ share of the machine by it.
 
 from __future__ import annotations
 
+import os
+
 from . import _core
 from ._checks import check_n_threads, check_positive_int
 
 __all__ = ["available_isas", "cache_bytes", "get_n_threads", "isa", "set_n_threads"]
+
+_LINUX_CACHES = "/sys/devices/system/cpu/cpu0/cache"
 
 
 def isa() -> str:
@@ -60,7 +64,7 @@ def cache_bytes(level: int) -> int:
     Returns
     -------
     int
-        Bytes, as the operating system tells them; 0 where it does not.
+        Bytes, as the operating system tells them of the first processor; 0 where it does not.
 
     Raises
     ------
@@ -76,7 +80,19 @@ def cache_bytes(level: int) -> int:
     level = check_positive_int(level, "level")
     if level > 3:
         raise ValueError(f"level: expected 1, 2 or 3, got {level}")
+    # First what Linux says: the C library adds up the caches of all processors of some machines.
+    for cache in os.listdir(_LINUX_CACHES) if os.path.isdir(_LINUX_CACHES) else ():
+        if not cache.startswith("index"):
+            continue
+        kind, number, size = (_line(cache, name) for name in ("type", "level", "size"))
+        if kind != "Instruction" and int(number) == level:
+            return int(size.rstrip("KM")) << {"K": 10, "M": 20}.get(size[-1], 0)
     return _core.cache_bytes(level)
+
+
+def _line(*names: str) -> str:
+    with open(os.path.join(_LINUX_CACHES, *names), encoding="ascii") as file:
+        return file.readline().strip()
 
 
 def set_n_threads(n_threads: int) -> None:

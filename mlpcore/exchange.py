@@ -63,7 +63,8 @@ class Exchange(Topology):
         Parameters
         ----------
         estimator : MLPRegressor or MLPClassifier
-            Fitted. The net has its dtype, and its parameters with the same bits.
+            Fitted; scikit-learn's, or mlpcore's. The net has its dtype, and its parameters with the
+            same bits.
 
         Returns
         -------
@@ -184,9 +185,9 @@ class Exchange(Topology):
         ----------
         source : torch.nn.Module, mapping of str to tensor, str or path-like
             A Linear, or a Sequential of Linear and activations, in which Dropout and Identity
-            count as nothing. Or a ``state_dict``: ``name.weight`` (n_outputs, n_inputs) and
-            ``name.bias`` (n_outputs,) of each layer. Or a safetensors file of one; its bfloat16
-            become float32.
+            count as nothing, all without forward hooks. Or a ``state_dict``: ``name.weight``
+            (n_outputs, n_inputs) and ``name.bias`` (n_outputs,) of each layer. Or a safetensors
+            file of one; its bfloat16 become float32.
         activations : str or sequence of str, optional
             As for `MLP`; needed with weights alone. With it, the weights of any module are taken.
 

@@ -57,6 +57,10 @@ def run(arguments: argparse.Namespace) -> None:
         write(net, output)
     else:
         name = arguments.name or os.path.splitext(os.path.basename(output))[0]
+        if not (name[0].isalpha() and name.isidentifier() and name.isascii()):
+            raise argparse.ArgumentError(
+                None, f"--name: expected an identifier of C that begins with a letter, got {name!r}"
+            )
         print(net.to_c(output, name, arguments.jacobian, arguments.train_step))
 
 

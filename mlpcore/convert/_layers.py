@@ -76,8 +76,25 @@ def _check_layer(layer: Dense, first: Dense) -> None:
         )
 
 
+def found_activations(layers: Sequence[Dense], found: Sequence[str | None]) -> list[str]:
+    """The activations after these layers, identity where none was found.
+
+    Raises ValueError with the name of a hidden layer that has softmax.
+    """
+    for layer, name in zip(layers[:-1], found, strict=False):
+        if name == "softmax":
+            raise ValueError(f"{layer.name}: softmax is for the output layer alone")
+    return [name or "identity" for name in found]
+
+
 def as_arrays(values: Any, name: str) -> list[Array]:
     """A list of NumPy arrays from any sequence of them."""
     if isinstance(values, str | bytes | np.ndarray) or not hasattr(values, "__iter__"):
         raise TypeError(f"{name}: expected a list of arrays, got {received(values)}")
-    return [np.asarray(value) for value in values]
+    arrays = []
+    for i, value in enumerate(values):
+        try:
+            arrays.append(np.asarray(value))
+        except ValueError as error:  # rows of several lengths
+            raise ValueError(f"{name}[{i}]: expected an array, got {received(value)}") from error
+    return arrays

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._checks import as_activations, as_path, received
+from .._checks import as_path, received
 from .._optional import library
 from .._replace import replace_file
 from .._validation import as_network
 from ..mlp import MLP
-from ._layers import Dense, Net, net_of
+from ._layers import Dense, Net, found_activations, net_of
 
 if TYPE_CHECKING:
     from .._core import Array
@@ -119,15 +119,26 @@ class _Graph:
             self.constants[tensor.name] = to_array(tensor)
         self.nodes = []
         for node in graph.node:
-            if node.op_type == "Constant" and node.attribute[0].name == "value":
+            # In another domain, the name of an operator can mean anything.
+            if node.domain not in ("", "ai.onnx"):
+                raise ValueError(
+                    f"{node.name or node.op_type}: expected an operator of ONNX's own, got one of "
+                    f"the domain {node.domain!r}"
+                )
+            if node.op_type != "Constant":
+                self.nodes.append(node)
+            elif node.attribute[0].name == "value":
                 self.constants[node.output[0]] = to_array(node.attribute[0].t)
             else:
-                self.nodes.append(node)
+                raise ValueError(
+                    f"{node.output[0]}: expected a Constant with a tensor as its value, got "
+                    f"{node.attribute[0].name}"
+                )
         self.inputs = [value.name for value in graph.input if value.name not in self.constants]
         self.outputs = [value.name for value in graph.output]
         self.attribute = onnx.helper.get_attribute_value
 
-    def layers(self) -> tuple[list[Dense], tuple[str, ...]]:
+    def layers(self) -> tuple[list[Dense], list[str]]:
         """The layers and their activations, in order."""
         if len(self.inputs) != 1 or len(self.outputs) != 1:
             raise ValueError(
@@ -163,8 +174,7 @@ class _Graph:
             raise ValueError(f"{self.outputs[0]}: expected the output of the last node, {value}")
         if not layers:
             raise ValueError("expected one Gemm or MatMul at least, got none")
-        names = [name or "identity" for name in activations]
-        return layers, as_activations(names, len(names))
+        return layers, found_activations(layers, activations)
 
     def _attributes(self, node: Any) -> dict[str, Any]:
         found = {item.name: self.attribute(item) for item in node.attribute}

@@ -73,10 +73,16 @@ def from_sklearn(
         raise ValueError(f"{rule} that is fitted, got {received(estimator)}")
     weights = as_arrays(estimator.coefs_, "coefs_")
     biases = as_arrays(estimator.intercepts_, "intercepts_")
+    if len(weights) != len(biases):
+        raise ValueError(
+            f"intercepts_: expected {len(weights)}, one for each of coefs_, got {len(biases)}"
+        )
     layers = [
         Dense(f"coefs_[{l}]", weight.T, bias)
         for l, (weight, bias) in enumerate(zip(weights, biases, strict=True))
     ]
+    if hasattr(estimator, "net_"):  # one of mlpcore's, whose hidden layers may differ
+        return net_of(cls, layers, estimator.net_.activations)
     ours = {theirs: name for name, theirs in _NAMES.items()}
     if len(layers) > 1 and estimator.activation not in ours:
         raise ValueError(

@@ -18,7 +18,7 @@ from .._checks import as_activations, received
 from .._optional import library
 from .._validation import as_network
 from ..mlp import MLP
-from ._layers import Dense, Net, net_of
+from ._layers import Dense, Net, found_activations, net_of
 
 if TYPE_CHECKING:
     from .._core import Array
@@ -75,7 +75,7 @@ def from_torch(
         layers = _layers(arrays, ordered=False)
     elif isinstance(source, Mapping):
         layers = _layers(source, ordered=True)
-    elif hasattr(source, "state_dict") and hasattr(source, "named_children"):
+    elif hasattr(source, "named_modules") and not isinstance(source, type):
         if activations is None:
             layers, activations = _of_module(source)
         else:
@@ -98,8 +98,8 @@ def from_torch(
 def _of_module(module: Any) -> tuple[list[Dense], list[str]]:
     layers: list[Dense] = []
     activations: list[str | None] = []
-    for name, child in _chain(module, ""):
-        kind = type(child).__name__
+    for name, child in _chain(module):
+        kind = _kind(child)
         if kind == "Linear":
             layers.append(Dense(name, _array(child.weight, name), _optional(child.bias, name)))
             activations.append(None)
@@ -114,26 +114,40 @@ def _of_module(module: Any) -> tuple[list[Dense], list[str]]:
             )
     if not layers:
         raise ValueError("source: expected one Linear at least, got none")
-    return layers, [name or "identity" for name in activations]
+    return layers, found_activations(layers, activations)
 
 
-def _chain(module: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """The modules that run one after another, with their names in the whole."""
-    if type(module).__name__ != "Sequential":
-        yield prefix or type(module).__name__, module
-        return
-    for name, child in module.named_children():
-        yield from _chain(child, f"{prefix}.{name}" if prefix else name)
+def _chain(module: Any) -> Iterator[tuple[str, Any]]:
+    """The modules that run one after another, with their names in the whole.
+
+    A module that stands in several places runs in each of them.
+    """
+    for path, child in module.named_modules(remove_duplicate=False):
+        name = path or _kind(child)
+        if _kind(child) != "Sequential":
+            yield name, child
+        # These compute something else: weight_norm's and pruning's make the weight anew.
+        if child._forward_pre_hooks or child._forward_hooks:
+            raise ValueError(
+                f"{name}: expected a module without forward hooks, got {_kind(child)} with some"
+            )
+
+
+def _kind(module: Any) -> str:
+    """The name of its class, alone if it is torch's own."""
+    cls = type(module)
+    own = cls.__module__.startswith("torch.nn.modules.")
+    return cls.__name__ if own else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _activation(name: str, module: Any) -> str:
-    ours = _NAMES[type(module).__name__]
+    ours = _NAMES[_kind(module)]
     for setting, value in _MODULES[ours][1].items():
         found = getattr(module, setting)
         # Of rows, the last axis is axis 1 too.
         if found != value and (setting, found) != ("dim", 1):
             raise ValueError(
-                f"{name}: expected {type(module).__name__} with {setting}={value!r}, got {found!r}"
+                f"{name}: expected {_kind(module)} with {setting}={value!r}, got {found!r}"
             )
     return ours
 
@@ -183,8 +197,11 @@ def _array(value: Any, name: str) -> Array:
     if hasattr(value, "detach"):
         try:
             value = value.detach().cpu().numpy()
-        except TypeError as error:  # NumPy has no such dtype
-            raise ValueError(f"{name}: expected float32 or float64, got {value.dtype}") from error
+        except (TypeError, NotImplementedError) as error:  # NumPy has no such dtype; no data at all
+            raise ValueError(
+                f"{name}: expected numbers of float32 or float64, got {value.dtype} on "
+                f"{value.device}"
+            ) from error
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name}: expected a tensor or an array, got {received(value)}")
     return value

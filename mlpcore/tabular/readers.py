@@ -40,9 +40,10 @@ def read_csv(path: str) -> Table:
             reader = csv.reader(file, delimiter=names[1], skipinitialspace=True, strict=True)
             for i, row in enumerate(row for row in reader if row):
                 if len(row) != len(columns):
+                    rule = "1 cell" if len(columns) == 1 else f"{len(columns)} cells"
                     raise ValueError(
-                        f"{path}, line {reader.line_num}: expected {len(columns)} cells as in the "
-                        f"first line, got {len(row)}"
+                        f"{path}, line {reader.line_num}: expected {rule} as in the first line, "
+                        f"got {len(row)}"
                     )
                 if i == 0:
                     continue
@@ -95,7 +96,13 @@ def read_npz(path: str) -> Table:
             for name in arrays.files:
                 for column, cells in _columns(name, arrays[name]):
                     columns[column] = as_cells(cells, f"{path}, {column!r}")
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # A place in the file that the file does not have.
+        raise ValueError(f"{path}: no file of NumPy's: {error.strerror}") from None
+    # RuntimeError: zipfile knows such a file, but not how to read it.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise ValueError(f"{path}: no file of NumPy's: {error}") from None
     except ValueError as error:
         message = str(error)

@@ -51,15 +51,16 @@ def first_prediction(monkeypatch):
     return first_prediction
 
 
-def write_wheel(folder, code):
-    """A package `one` of one module, with nothing that it needs."""
-    path = folder / "one-1.0-py3-none-any.whl"
-    info = "one-1.0.dist-info"
+def write_wheel(folder, code, name="one"):
+    """A package of one module, with nothing that it needs."""
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    info = f"{name}-1.0.dist-info"
+    module = f"{name}/__init__.py"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("one.py", code)
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: one\nVersion: 1.0\n")
+        archive.writestr(module, code)
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
-        archive.writestr(f"{info}/RECORD", f"one.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n")
+        archive.writestr(f"{info}/RECORD", f"{module},,\n{info}/METADATA,,\n{info}/WHEEL,,\n")
     return path
 
 
@@ -71,11 +72,42 @@ def test_what_is_installed_is_what_runs(first_prediction, monkeypatch, tmp_path)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     wheel = write_wheel(tmp_path, "value = 1\n" + "#" * 100_000)
     job = first_prediction.Job("import one; assert one.value == 1", "one", os.fspath(wheel))
-    taken = first_prediction.measure(job, first_prediction.Environment(tmp_path / "new"))
+    taken = first_prediction.measure(job, first_prediction.prepare(job, tmp_path / "new"))
     assert taken.versions == ("one 1.0",)
     assert taken.downloaded == wheel.stat().st_size
     assert 100_000 < taken.grown < 110_000  # with the compiled module, of some 100 bytes
     assert min(taken.install, taken.predict) > 0
+
+
+NUMPY = """
+import sys, types
+sys.modules["numpy.random"] = random = types.ModuleType("numpy.random")
+float32 = "float32"
+class ones:
+    def __init__(self, shape, dtype):
+        self.shape = shape
+"""
+MLPCORE = """
+import time, numpy
+def MLP(sizes, activations, seed):
+    time.sleep(0.2)
+    return lambda x: numpy.ones((1, sizes[-1]), x)
+"""
+
+
+def test_a_step_has_the_time_that_it_takes(first_prediction, monkeypatch, tmp_path):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    wheels = [write_wheel(tmp_path, NUMPY, "numpy"), write_wheel(tmp_path, MLPCORE, "mlpcore")]
+    environment = first_prediction.Environment(tmp_path / "new")
+    environment.download([os.fspath(wheel) for wheel in wheels])
+    steps = first_prediction.parts(environment)
+    assert list(steps)[2:6] == [
+        f"{name}: {what}" for name in ("numpy", "mlpcore") for what in ("files", "bytecode")
+    ]
+    assert steps["a net and its prediction"] > 0.2
+    assert 0 < steps["import of mlpcore"] < 0.2
+    # Both were installed with nothing compiled by pip, then compiled.
+    assert len(list((tmp_path / "new").rglob("site-packages/[mn]*/__pycache__/*.pyc"))) == 2
 
 
 def test_shares_of_what_each_build_takes(first_prediction):
@@ -85,8 +117,10 @@ def test_shares_of_what_each_build_takes(first_prediction):
         "PyTorch, CPU build": taken(18.0, 2.0, 10**8, 10**9, ("torch 2+cpu",)),
         "PyTorch": taken(45.0, 5.0, 10**9, 5 * 10**9, ("torch 2", "triton 3")),
     }
-    lines = list(first_prediction.report(rows))
+    lines = list(first_prediction.report(rows, {"start of pip": 0.5, "numpy: files": 1.5}))
     assert "| mlpcore | 2 | 10.0 MB | 2.0 s | 0.50 s | 2.5 s | 50.0 MB |" in lines
-    assert "mlpcore: 12.5% of the time, 5.00% of the disk of PyTorch, CPU build." in lines
-    assert "mlpcore: 5.0% of the time, 1.00% of the disk of PyTorch." in lines
+    assert "| mlpcore, in PyTorch, CPU build | 12.5 % | 5.00 % |" in lines
+    assert "| mlpcore, in PyTorch | 5.0 % | 1.00 % |" in lines
+    assert "| numpy: files | 1.50 s | 75 % |" in lines
+    assert "| together | 2.00 s | 100 % |" in lines
     assert "PyTorch: torch 2, triton 3." in lines

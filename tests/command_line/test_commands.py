@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import mlpcore
+from mlpcore import _core
 from mlpcore.command_line import bench, demo, main
 
 
@@ -32,6 +33,18 @@ def test_caches_are_told_by_their_level():
             mlpcore.cpu.cache_bytes(level)
     with pytest.raises(TypeError, match="level"):
         mlpcore.cpu.cache_bytes("L1")
+
+
+def test_caches_are_those_of_one_processor(tmp_path, monkeypatch):
+    """glibc 2.36 tells the sum of all level 3 caches of some machines of AMD."""
+    described = [("Data", 1, "48K"), ("Instruction", 1, "32K"), ("Unified", 3, "2M")]
+    for i, values in enumerate(described):
+        for name, value in zip(("type", "level", "size"), values, strict=True):
+            (tmp_path / f"index{i}").mkdir(exist_ok=True)
+            (tmp_path / f"index{i}" / name).write_text(f"{value}\n")
+    monkeypatch.setattr(mlpcore.cpu, "_LINUX_CACHES", tmp_path)
+    monkeypatch.setattr(_core, "cache_bytes", lambda level: 12345)
+    assert [mlpcore.cpu.cache_bytes(level) for level in (1, 2, 3)] == [48 << 10, 12345, 2 << 20]
 
 
 def test_module_is_a_command():
@@ -171,7 +184,7 @@ def test_convert_to_weights_of_torch_and_back(run, net, folder):
         (("net.h", "net.safetensors"), 1, "net.h: expected a file of .safetensors, .onnx, .pt"),
         (("none.safetensors", "net.h"), 1, "none.safetensors: No such file"),
         (("net.safetensors", "no/net.h"), 1, "No such file"),
-        (("net.safetensors", "1st.h"), 1, "name: expected an identifier of C"),
+        (("net.safetensors", "1st.h"), 2, "--name: expected an identifier of C that begins with"),
         (("net.safetensors", "b.safetensors", "--jacobian"), 2, "--jacobian is of a header"),
         (("net.safetensors", "net.h", "--activations", "relu"), 2, "says itself which it has"),
         (("net.safetensors", "net.h", "--train-step", "huge"), 1, "loss: expected one of"),

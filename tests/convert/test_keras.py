@@ -75,6 +75,7 @@ def ones(*shape, dtype="float32"):
         ([ones(2, 3), ones(3, dtype=float)], "relu", r"arrays\[0\]: expected a bias of shape"),
         ([ones(2, 3, dtype="float16")], "relu", r"arrays\[0\]: expected weights of float32 or"),
         ([ones(2, 3, dtype=int)], "relu", r"arrays\[0\]: expected weights of float32 or"),
+        ([ones(2, 3), [[1.0], [2.0, 3.0]]], "relu", r"arrays\[1\]: expected an array, got"),
         ([ones(0, 3)], "relu", r"arrays\[0\]: expected a matrix"),
         ([ones(2, 3)], "linear", "activations: expected one of 'identity'"),
         ([ones(2, 3)], ["relu", "relu"], "activations: expected 1 name"),

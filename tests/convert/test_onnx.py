@@ -77,13 +77,18 @@ def write(path, nodes, arrays, inputs=("x",), outputs=("y",), opset=20):
     ]
     initializers = [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
     graph = helper.make_graph(nodes, "graph", *ends, initializers)
-    opsets = [helper.make_opsetid("", opset)]
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("another", 1)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), str(path))
 
 
 SQUARE = np.array([[1, 2], [3, 4]], np.float32)
 BIAS = np.array([5, 6], np.float32)
 MATMUL = helper.make_node("MatMul", ["x", "w"], ["z"], "matmul")
+HIDDEN_SOFTMAX = [
+    MATMUL,
+    helper.make_node("Softmax", ["z"], ["s"]),
+    helper.make_node("MatMul", ["s", "w"], ["y"]),
+]
 
 
 def test_matmul_and_add_are_a_layer(path):
@@ -148,6 +153,17 @@ def after(operator, *inputs, **attributes):
         (after("Add", "z", "x"), {"w": SQUARE}, "last: expected a constant, got x"),
         (after("Add", "z", "z"), {"w": SQUARE}, "last: expected a constant, got z"),
         (after("MatMul", "w", "z"), {"w": SQUARE}, "last: expected the rows as its first input"),
+        (HIDDEN_SOFTMAX, {"w": SQUARE}, "matmul: softmax is for the output layer alone"),
+        (
+            after("Relu", domain="another"),
+            {"w": SQUARE},
+            "last: expected an operator of ONNX's own",
+        ),
+        (
+            [helper.make_node("Constant", [], ["c"], value_floats=[1.0]), *after("Add", "z", "c")],
+            {"w": SQUARE},
+            "c: expected a Constant with a tensor as its value, got value_floats",
+        ),
         (after("Relu", "x"), {"w": SQUARE}, "last: expected z, the output before it"),
         ([helper.make_node("Relu", ["x"], ["y"])], {}, "Relu node 0: expected a layer before"),
         ([helper.make_node("Identity", ["x"], ["y"])], {}, "expected one Gemm or MatMul"),

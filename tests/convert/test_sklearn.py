@@ -147,6 +147,23 @@ def test_an_unknown_activation_is_named():
         mlpcore.MLP.from_sklearn(estimator)
 
 
+def test_mlpcore_s_own_estimators_may_have_an_activation_for_each_layer():
+    estimator = mlpcore.MLPRegressor(
+        hidden_layer_sizes=(5, 4), hidden_activations=["gelu", "tanh"], max_iter=2, random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # two epochs do not converge
+        estimator.fit(rows(20, 3, "float64"), np.arange(20.0))
+    assert mlpcore.MLP.from_sklearn(estimator) == estimator.net_
+
+
+def test_a_layer_without_intercepts_is_named():
+    estimator, _ = fitted(networks.MLPRegressor, np.arange(60.0), "float64")
+    estimator.intercepts_ = estimator.intercepts_[:-1]
+    with pytest.raises(ValueError, match="intercepts_: expected 3, one for each of coefs_, got 2"):
+        mlpcore.MLP.from_sklearn(estimator)
+
+
 def test_other_objects_are_refused():
     with pytest.raises(ValueError, match="that is fitted"):
         mlpcore.MLP.from_sklearn(networks.MLPRegressor())

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """To and from PyTorch; what needs no torch is in test_state_dict.py."""
 
+import warnings
+
 import numpy as np
 import pytest
 from tolerances import assert_close
@@ -71,6 +73,45 @@ def test_a_nested_sequential_with_dropout_comes_over():
         assert_close(net(x), module(torch.from_numpy(x)).numpy(), TOLERANCE)
 
 
+def test_a_module_in_several_places_runs_in_each_of_them():
+    relu, linear = nn.ReLU(), nn.Linear(4, 4)
+    module = nn.Sequential(nn.Linear(3, 4), relu, linear, relu, linear, nn.Linear(4, 2))
+    net = mlpcore.MLP.from_torch(module)
+    assert net.activations == ("relu", "relu", "identity", "identity")
+    x = rows(3, "float32")
+    with torch.no_grad():
+        assert_close(net(x), module(torch.from_numpy(x)).numpy(), TOLERANCE)
+
+
+def test_a_weight_that_is_made_anew_before_each_pass_is_refused():
+    """The array that is there may be of the pass before."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch is about to remove it
+        normed = nn.utils.weight_norm(nn.Linear(3, 4))
+    with pytest.raises(
+        ValueError, match=r"^1: expected a module without forward hooks, got Linear"
+    ):
+        mlpcore.MLP.from_torch(nn.Sequential(nn.Linear(3, 3), normed))
+
+
+def test_what_runs_after_the_whole_is_refused():
+    module = nn.Sequential(nn.Linear(3, 4))
+    handle = module.register_forward_hook(lambda module, rows, output: 2 * output)
+    with pytest.raises(ValueError, match=r"^Sequential: expected a module without forward hooks"):
+        mlpcore.MLP.from_torch(module)
+    handle.remove()
+    assert mlpcore.MLP.from_torch(module).sizes == (3, 4)
+
+
+def test_a_class_of_the_same_name_is_not_torch_s():
+    class Linear(nn.Linear):
+        def forward(self, rows):
+            return 2 * super().forward(rows)
+
+    with pytest.raises(ValueError, match=r"^0: expected Linear, .* got \S+\.Linear;"):
+        mlpcore.MLP.from_torch(nn.Sequential(Linear(3, 4)))
+
+
 def test_one_linear_is_a_net():
     module = nn.Linear(3, 2, dtype=torch.float64)
     net = mlpcore.MLP.from_torch(module)
@@ -132,12 +173,13 @@ def test_a_file_that_torch_wrote_is_read(tmp_path):
             "1: expected weights of f",
         ),
         (nn.Sequential(nn.Linear(2, 3).half()), "0: expected weights of float32 or float64"),
-        (nn.Sequential(nn.Linear(2, 3).bfloat16()), "0: expected float32 or float64"),
-        (nn.Sequential(), "expected one Linear at least"),
-        (nn.Sequential(nn.Linear(2, 3), nn.Softmax(1), nn.Linear(3, 1)), "softmax is for"),
+        (nn.Sequential(nn.Linear(2, 3).bfloat16()), "0: expected numbers of float32 or float64"),
+        (nn.Sequential(nn.Linear(2, 3, device="meta")), "0: expected numbers of .* on meta"),
+        (nn.Sequential(), "source: expected one Linear at least"),
+        (nn.Sequential(nn.Linear(2, 3), nn.Softmax(1), nn.Linear(3, 1)), "0: softmax is for"),
     ],
     ids=str,
 )
 def test_a_module_that_does_not_fit_is_named(module, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"^{message}"):
         mlpcore.MLP.from_torch(module)

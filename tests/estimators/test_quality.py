@@ -2,9 +2,13 @@
 """What is learnt is as good as what scikit-learn learns; benchmarks/estimators.py asks more."""
 
 import statistics
+import sys
+from pathlib import Path
 
 import pytest
 
+# Last, so that it is the installed package that is tested.
+sys.path.append(str(Path(__file__).parents[2]))
 from benchmarks import estimators as benchmark
 
 N_SEEDS = 3

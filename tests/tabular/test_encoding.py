@@ -99,6 +99,33 @@ def test_what_looks_like_no_category_is_one_if_that_is_said():
     assert Encoding.of(table, "y", categorical=["x"]).n_inputs == 11
 
 
+@pytest.mark.parametrize("value", [0.1, 1e30, 1e308, -5e-324])
+def test_a_constant_column_is_0_exactly(value):
+    """Its mean, by sums, would be another number."""
+    table = {"x": [value] * 30, "y": np.arange(30) / 2}
+    encoding = Encoding.of(table, "y")
+    assert encoding.columns == (NumberColumn("x", value, 1.0),)
+    assert not encoding.inputs(table).any()
+
+
+@pytest.mark.parametrize("unit", [2.0**-1000, 2.0**-600, 2.0**-30, 1.0, 2.0**500])
+def test_a_unit_makes_no_difference(unit):
+    values = np.random.default_rng(0).standard_normal(30)
+    table = {"x": values, "y": values[::-1]}
+    in_unit = {name: unit * column for name, column in table.items()}
+    encoding, other = Encoding.of(table, "y"), Encoding.of(in_unit, "y")
+    np.testing.assert_array_equal(other.inputs(in_unit), encoding.inputs(table))
+    np.testing.assert_array_equal(other.targets(in_unit), encoding.targets(table))
+    answers = other.answers(other.targets(in_unit))
+    np.testing.assert_array_equal(answers, unit * encoding.answers(encoding.targets(table)))
+
+
+def test_numbers_far_from_zero_keep_their_differences():
+    table = {"x": 1e15 + 0.125 * np.arange(4), "y": [0.5, 1.5, 2.5, 3.5]}
+    x = Encoding.of(table, "y").inputs(table)
+    assert 0.9 < x.std() < 1.1
+
+
 def test_missing_cells_are_filled_in():
     table = {"x": [1.0, np.nan, 3.0], "c": ["a", "", "b"], "y": [0.5, 1.5, 2.5]}
     encoding = Encoding.of(table, "y", fills=True)

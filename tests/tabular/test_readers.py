@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tables from files: what is read, and what is refused with its place."""
 
+import contextlib
 import tracemalloc
 
 import numpy as np
@@ -82,6 +83,7 @@ def test_what_is_no_number(csv_table, text):
         ("\n1,2\n", "expected names of columns in the first line, got an empty line"),
         ("a,b\n", "expected rows below the names of the columns, got none"),
         ("a,b\n1,2\n1,2,3\n", r"t\.csv, line 3: expected 2 cells as in the first line, got 3"),
+        ("# a\na,b\n", r"t\.csv, line 2: expected 1 cell as in the first line, got 2"),
         ("a,b\n1\n", r"t\.csv, line 2: expected 2 cells as in the first line, got 1"),
         (",a\n0,1\n", "line 1: expected a name for column 1, got none .*index=False"),
         ("a,b,a\n1,2,3\n", "line 1: expected names that differ, got 'a' twice"),
@@ -161,6 +163,12 @@ def test_a_broken_npz_is_refused(tmp_path):
         path.write_bytes(broken)
         with pytest.raises(ValueError, match=r"t\.npz"):
             read_table(path)
+    for i in range(len(content)):
+        path.write_bytes(content[:i] + bytes([content[i] ^ 0x81]) + content[i + 1 :])
+        with contextlib.suppress(ValueError):  # and nothing else
+            read_table(path)
+    with pytest.raises(FileNotFoundError, match=r"none\.npz"):
+        read_table(tmp_path / "none.npz")
     np.save(tmp_path / "t.npy", np.zeros(2))
     (tmp_path / "t.npy").rename(path)
     with pytest.raises(ValueError, match="a single array without a name"):
