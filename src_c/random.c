@@ -10,7 +10,7 @@
 typedef struct stream {
     uint64_t seed, epoch, counter;
     uint64_t number[MLP_NUMBERS_MADE];
-    size_t n_taken;
+    size_t n_left; /* of these */
 } stream;
 
 static void make_numbers(stream *s) {
@@ -28,12 +28,12 @@ static void make_numbers(stream *s) {
         s->number[2 * i + 1] = (uint64_t)d[i] << 32 | c[i];
     }
     s->counter += MLP_PHILOX_COUNTERS;
-    s->n_taken = 0;
+    s->n_left = MLP_NUMBERS_MADE;
 }
 
 static uint64_t next_number(stream *s) {
-    if (s->n_taken == MLP_NUMBERS_MADE) make_numbers(s);
-    return s->number[s->n_taken++];
+    if (s->n_left == 0) make_numbers(s);
+    return s->number[MLP_NUMBERS_MADE - s->n_left--];
 }
 
 /* The 128-bit product of a and b. */
@@ -61,7 +61,7 @@ static uint64_t next_below(stream *s, uint64_t bound) {
 
 /* Fisher and Yates, in Durstenfeld's form. */
 void mlp_permutation(uint64_t seed, uint64_t epoch, size_t n, int64_t *order) {
-    stream s = {.seed = seed, .epoch = epoch, .n_taken = MLP_NUMBERS_MADE};
+    stream s = {.seed = seed, .epoch = epoch};
     for (size_t i = 0; i < n; i++)
         order[i] = (int64_t)i;
     for (size_t n_left = n; n_left > 1; n_left--) {
