@@ -264,14 +264,11 @@ mlp_outcome mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *par
     rows.watch = mlp_weights_look_ahead(net, pass);
     mlp_workspace_bind(w, parameters, rows.watch);
     memset(w->sizes, 0, n_threads * sizeof *w->sizes);
-    const size_t block_work =
-        MLP_BLOCK_ROWS * (rows.backward ? 3U : 1U) * mlp_forward_work(net) / n_threads;
+    const size_t row_work = (rows.backward ? 3U : 1U) * mlp_forward_work(net);
     mlp_outcome outcome = MLP_NOT_UPDATED;
     size_t first = 0;
     do {
         const size_t n_rows = mlp_smaller(batch->n_samples - first, MLP_BLOCK_ROWS);
-        /* Nothing is updated before the last block. */
-        if (first > 0 && mlp_is_interrupted(w, block_work)) return MLP_STOPPED;
         point_layers(w, pass->records, rows.on_pre_activation, first);
         rows.block = mlp_batch_rows(kernels, batch, first, n_rows, x_stride, last->n_outputs);
         rows.x = w->needs.spreads_x ? w->spread_x : rows.block.x;
@@ -283,6 +280,8 @@ mlp_outcome mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *par
         rows.strip_rows =
             mlp_strip_rows(net, kernels, n_inputs + 3 * net->total_width, n_rows, n_threads);
         mlp_parallel_for(n_threads, mlp_quotient_up(n_rows, rows.strip_rows), row_task, &rows);
+        /* Nothing is updated yet. */
+        if (mlp_is_interrupted(w, n_rows * row_work / n_threads)) return MLP_STOPPED;
         const int is_last = first + n_rows == batch->n_samples;
         if (is_last && pass->loss != NULL)
             *value = mlp_loss_total(w->row_values, net->dtype, batch, rows.factor);

@@ -142,9 +142,10 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
     mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
     if (status != MLP_OK) return status;
 
-    /* Of a batch's last block: mlp_pass_run counts those before it. */
-    const size_t step_work = 3 * net->n_weights * mlp_smaller(batch_size, MLP_BLOCK_ROWS) +
-                             net->n_parameters + MLP_STEP_OVERHEAD;
+    /* mlp_pass_run counts its rows itself. */
+    const size_t uncounted_rows = data->dy_dx == NULL ? 0 : batch_size;
+    const size_t step_work =
+        3 * net->n_weights * uncounted_rows + net->n_parameters + MLP_STEP_OVERHEAD;
     size_t work = 0;
     for (size_t first = epoch->n_steps * batch_size; first < n_samples; first += batch_size) {
         const size_t n = mlp_smaller(batch_size, n_samples - first);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A signal handler that raises within one long call: soon, nothing changed, and it can be repeated.
 
-The calls have one batch, and so no end of an update to wait for.
+The calls have one batch, and so no end of an update to wait for; that of a wide net is one block.
 """
 
 import os
@@ -72,8 +72,20 @@ def hvp(net, optimizer):
     return net.hvp(X[: N_ROWS // 2], Y[: N_ROWS // 2], "mse", np.ones_like(net.parameters))
 
 
+def wide_step(net, optimizer):
+    """One block of a wide net, which can be cut short before its update."""
+    wide = mlpcore.MLP([N_INPUTS, 1500, 1500, N_OUTPUTS], seed=0)
+    before = wide.parameters.copy()
+    try:
+        wide.train_step(X[:1024], Y[:1024], "mse", optimizer)
+    finally:
+        if optimizer.n_steps == 0:
+            assert np.array_equal(wide.parameters, before)
+    return wide.parameters.copy()
+
+
 NEEDS_SCIPY = pytest.mark.skipif(find_spec("scipy") is None, reason="SciPy is optional")
-CALLS = [forward, into, value_and_grad, by_hand, step, fit, jacobian, laplacian, hvp]
+CALLS = [forward, into, value_and_grad, by_hand, step, wide_step, fit, jacobian, laplacian, hvp]
 CALLS += [pytest.param(lbfgs, marks=NEEDS_SCIPY)]
 
 
