@@ -24,7 +24,7 @@ typedef struct hvp_region {
     int on_pre_activation;
     double factor;
     int accumulate;
-    size_t n_pieces; /* tasks of a layer's weight */
+    size_t n_parts; /* tasks of a layer's weight */
     void *product;
 } hvp_region;
 
@@ -141,14 +141,12 @@ static void hvp_weight_task(void *context, size_t task, size_t worker) {
     const mlp_network *net = region->workspace->network;
     const mlp_query *query = region->workspace->query;
     const mlp_kernels *kernels = query->needs.kernels;
-    const size_t l = task / region->n_pieces, piece = task % region->n_pieces;
+    const size_t l = task / region->n_parts, part = task % region->n_parts;
     const mlp_layer_shape *layer = &net->layers[l];
     const mlp_query_layer *kept = &query->strips[0].layers[l];
     const size_t n_rows = region->block.n_samples;
-    const size_t n_tiles = mlp_quotient_up(layer->n_inputs, kernels->tile_rows);
-    const size_t begin = piece * n_tiles / region->n_pieces * kernels->tile_rows;
-    const size_t end =
-        mlp_smaller((piece + 1) * n_tiles / region->n_pieces * kernels->tile_rows, layer->n_inputs);
+    size_t begin, end;
+    mlp_weight_rows(kernels, layer, part, region->n_parts, &begin, &end);
     void *product = mlp_at(kernels, region->product, layer->weight_offset);
     void *scratch = mlp_query_scratch(query, worker);
     if (begin < end) {
@@ -162,7 +160,7 @@ static void hvp_weight_task(void *context, size_t task, size_t worker) {
                                             kept->kept[MLP_KEPT_GRAD], kept->stride, begin, end, 1,
                                             product, NULL, 0, NULL, scratch);
     }
-    if (piece == 0 && net->has_bias)
+    if (part == 0 && net->has_bias)
         kernels->linear_backward_bias(
             &query->products[l], n_rows, kept->kept[MLP_KEPT_GRAD_TANGENT], kept->stride,
             region->accumulate, mlp_at(kernels, region->product, layer->bias_offset));
@@ -177,7 +175,7 @@ mlp_status mlp_hvp(mlp_workspace *w, const void *parameters, const mlp_batch *ba
     const size_t n_samples = batch->n_samples;
     const size_t block_rows = mlp_smaller(n_samples > 0 ? n_samples : 1, MLP_BLOCK_ROWS);
     n_threads = mlp_useful_threads(n_threads, 8 * net->n_weights * block_rows);
-    hvp_region region = {.workspace = w, .loss = *loss, .n_pieces = n_threads, .product = product};
+    hvp_region region = {.workspace = w, .loss = *loss, .n_parts = n_threads, .product = product};
     region.loss.kind = mlp_loss_fuse(loss->kind, last->activation, &region.on_pre_activation);
     region.factor = mlp_loss_factor(loss, net->dtype, last->n_outputs, batch);
     const mlp_query_needs needs = {

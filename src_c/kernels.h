@@ -38,7 +38,7 @@ typedef struct mlp_linear {
     mlp_activation activation;
     const void *weight; /* (n_inputs, n_outputs) */
     const void *bias;   /* (n_outputs) or NULL */
-    int watch;          /* the products over rows tell the sum of squares of what they make */
+    int sums_squares;   /* the products over rows also sum the squares of what they make */
 } mlp_linear;
 
 /* Dropout of one layer in one step. */
@@ -58,7 +58,7 @@ typedef struct mlp_kernels {
     size_t (*scratch_bytes)(size_t n_inner);
 
     /* z = x W^T + b, a = f(z), d = f'(z) for n_rows rows. z or d NULL: not kept; a NULL: not
-     * computed (then z is). For softmax d is not written. With watch the sum of the squares of z,
+     * computed (then z is). For softmax d is not written. With sums_squares that of z,
      * summed in the dtype in any order: not finite if a z is not; without, 0. */
     double (*linear_forward)(const mlp_linear *layer, size_t n_rows, const void *x, size_t x_stride,
                              void *z, void *a, void *d, size_t stride, void *scratch);
@@ -71,8 +71,8 @@ typedef struct mlp_kernels {
 
     /* Rows [begin, end) of dW^T (n_inputs, n_outputs) = x^T dz, added to what is there if
      * accumulate. update (plain SGD) not NULL: the same rows of weight are updated by them, which
-     * then hold what weight was, and the result tells whether all updated weights are finite; sure
-     * that they are, the result is 1, and what the rows of dW^T hold means nothing. */
+     * then hold what weight was, and the result tells whether all updated weights are finite. sure:
+     * the caller knows that they will be; the result is 1, and the rows of dW^T are undefined. */
     int (*linear_backward_weight)(const mlp_linear *layer, size_t n_rows, const void *x,
                                   size_t x_stride, const void *dz, size_t dz_stride, size_t begin,
                                   size_t end, int accumulate, void *grad_weight,

@@ -11,6 +11,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#include "compiler.h"
 
 /* A new block of `bytes`, uninitialised, aligned to MLP_ALIGNMENT. Zero bytes give a valid block.
  * NULL when there is no memory or `bytes` is above PTRDIFF_MAX. */
@@ -21,6 +24,12 @@ void mlp_release(void *block);
 
 /* *product = a * b; false, with *product untouched, when that is above SIZE_MAX. */
 bool mlp_size_multiply(size_t a, size_t b, size_t *product);
+
+/* a * b, or a number that no allocation grants: the arena reports the failure. */
+MLP_INLINE size_t mlp_product_or_huge(size_t a, size_t b) {
+    size_t product;
+    return mlp_size_multiply(a, b, &product) ? product : SIZE_MAX;
+}
 
 /* *sum = a + b; false, with *sum untouched, when that is above SIZE_MAX. */
 bool mlp_size_add(size_t a, size_t b, size_t *sum);

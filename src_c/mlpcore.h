@@ -225,9 +225,9 @@ mlp_status mlp_per_sample_gradients(mlp_workspace *workspace, const void *parame
                                     const mlp_batch *batch, const mlp_loss *loss, void *gradients,
                                     double *norms, size_t n_threads);
 
-/* What an update is made of, in place: gradients (P,) longer than clip_norm are scaled to it, then l1
- * times the sign of each weight and l2 times the weight are added. Nothing, without any of them. MLP_NOT_FINITE: the length is not,
- * and the gradients are as they were. */
+/* What penalties and clip_norm make of a gradient, in place: gradients (P,) longer than clip_norm are
+ * scaled to it, then l1 times the sign of each weight and l2 times the weight are added. Without any
+ * of them nothing happens. MLP_NOT_FINITE: the length is not finite, and nothing was written. */
 mlp_status mlp_gradient_adjust(const mlp_network *network, const mlp_optimizer *optimizer,
                                const void *parameters, void *gradients, size_t n_threads);
 

@@ -72,12 +72,12 @@ typedef struct mlp_layer_rows {
     size_t grad_stride; /* of grad_pre_activation */
 } mlp_layer_rows;
 
-/* How large rows are: sums of squares over all layers, from which a gradient is bounded. */
-typedef struct mlp_row_sizes {
+/* Sums of squares over all layers, at least, by which a gradient is bounded. */
+typedef struct mlp_row_squares {
     double inputs; /* of x */
     double pre_activations;
-    double deltas; /* of dl/dz */
-} mlp_row_sizes;
+    double grad_pre_activations;
+} mlp_row_squares;
 
 typedef struct mlp_query mlp_query;
 
@@ -88,21 +88,21 @@ struct mlp_workspace {
     void *poll_context;
     size_t unpolled; /* multiply-adds since the poll was asked */
     mlp_arena arena;
-    mlp_needs needs;        /* what the arena is laid out for */
-    mlp_linear *linears;    /* (n_layers) of the running call */
-    mlp_layer_rows *own;    /* (n_layers) what the arena holds, block_rows each */
-    mlp_layer_rows *layers; /* (n_layers) of the running block */
-    void *gradients;        /* (P,) */
-    size_t strip_reals;     /* of one buffer of a strip */
-    void *strips;           /* (n_threads, 2 or with spreads_x 3, strip_reals) */
-    size_t scratch_bytes;   /* of one worker */
-    void *scratch;          /* (n_threads, scratch_bytes) */
-    void *pieces;           /* (n_threads, piece_reals) */
-    double *row_values;     /* (value_rows) */
-    mlp_row_sizes *sizes;   /* (n_threads) of the rows of each worker */
-    void *spread_x;         /* (block_rows, n_inputs) at mlp_pitch */
-    void *gathered_x;       /* (gathered_rows, n_inputs) at mlp_pitch */
-    void *gathered_target, *gathered_weight, *gathered_dy_dx;
+    mlp_needs needs;          /* what the arena is laid out for */
+    mlp_linear *linears;      /* (n_layers) of the running call */
+    mlp_layer_rows *own;      /* (n_layers) what the arena holds, block_rows each */
+    mlp_layer_rows *layers;   /* (n_layers) of the running block */
+    void *gradients;          /* (P,) */
+    size_t strip_reals;       /* of one buffer of a strip */
+    void *strips;             /* (n_threads, 2 or with spreads_x 3, strip_reals) */
+    size_t scratch_bytes;     /* of one worker */
+    void *scratch;            /* (n_threads, scratch_bytes) */
+    void *pieces;             /* (n_threads, piece_reals) */
+    double *row_values;       /* (value_rows) */
+    mlp_row_squares *squares; /* (n_threads) of the rows of each worker */
+    void *spread_x;           /* (block_rows, n_inputs) at mlp_pitch */
+    void *gathered_x;         /* (gathered_rows, n_inputs) at mlp_pitch */
+    void *gathered_target, *gathered_sample_weight, *gathered_dy_dx;
     int64_t *gathered_class_index;
 };
 
@@ -131,8 +131,12 @@ mlp_status mlp_polled_for(mlp_workspace *workspace, size_t n_threads, size_t n_t
 size_t mlp_strip_rows(const mlp_network *network, const mlp_kernels *kernels, size_t reals_per_row,
                       size_t n_rows, size_t n_threads);
 
+/* workspace.c: the rows of a layer's weight that are a part's share: whole tiles, perhaps none. */
+void mlp_weight_rows(const mlp_kernels *kernels, const mlp_layer_shape *layer, size_t part,
+                     size_t n_parts, size_t *begin, size_t *end);
+
 /* workspace.c: points workspace->linears at the parameters. */
-void mlp_workspace_bind(mlp_workspace *workspace, const void *parameters, int watch);
+void mlp_workspace_bind(mlp_workspace *workspace, const void *parameters, int sums_squares);
 
 /* workspace.c: the distance in reals at which the workspace lays rows of so many. */
 size_t mlp_pitch(const mlp_kernels *kernels, size_t width);

@@ -103,7 +103,7 @@ void mlp_update_made(const mlp_update *update) {
     optimizer->second_bound = update->second_bound;
 }
 
-void mlp_moments_look(const mlp_kernels *kernels, mlp_optimizer *optimizer, size_t n) {
+void mlp_moments_find_bounds(const mlp_kernels *kernels, mlp_optimizer *optimizer, size_t n) {
     const void *first = optimizer->first_moment, *second = optimizer->second_moment;
     optimizer->first_bound = first == NULL ? 0.0 : kernels->largest(1, n, first, n);
     optimizer->second_bound = second == NULL ? 0.0 : kernels->largest(1, n, second, n);

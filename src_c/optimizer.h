@@ -31,7 +31,8 @@ int mlp_update_is_sure(mlp_update *update, mlp_dtype dtype, double largest_gradi
 void mlp_update_made(const mlp_update *update);
 
 /* Finds the bounds of moments that are not known. */
-void mlp_moments_look(const mlp_kernels *kernels, mlp_optimizer *optimizer, size_t n_parameters);
+void mlp_moments_find_bounds(const mlp_kernels *kernels, mlp_optimizer *optimizer,
+                             size_t n_parameters);
 
 /* A whole update, tried before it is made. The bounds of the moments are unknown then. */
 mlp_status mlp_optimizer_update(const mlp_kernels *kernels, mlp_optimizer *optimizer,
@@ -48,6 +49,7 @@ MLP_INLINE int mlp_adjusts_gradient(const mlp_optimizer *optimizer) {
     return optimizer->l1 > 0.0 || optimizer->l2 > 0.0 || optimizer->clip_norm > 0.0;
 }
 
+/* adjust.c: mlp_gradient_adjust with kernels that a pass has chosen already. */
 mlp_status mlp_gradient_adjust_by(const mlp_kernels *kernels, const mlp_network *network,
                                   const mlp_optimizer *optimizer, const void *parameters,
                                   void *gradients, size_t n_threads);

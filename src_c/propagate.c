@@ -6,9 +6,10 @@
 #include <string.h>
 
 #include "loss.h"
+#include "sobolev.h"
 #include "weights.h"
 
-/* ---- region 1: strips of rows --------------------------------------------------------------- */
+/* ---- the rows: a strip a task --------------------------------------------------------------- */
 
 typedef struct row_region {
     mlp_workspace *workspace;
@@ -25,7 +26,7 @@ typedef struct row_region {
     double factor;
     double *row_values;
     void *grad_x;
-    int watch; /* the workspace's sizes are wanted */
+    int sums_squares; /* the workspace's squares are wanted */
 } row_region;
 
 /* The loss of the rows and dl/dz of the output layer. */
@@ -94,20 +95,20 @@ static double squares_bound(const mlp_kernels *kernels, size_t n_rows, size_t wi
 
 /* Rows [first, first + n_rows) through all layers. */
 static void forward_rows(const row_region *region, size_t first, size_t n_rows, void *scratch,
-                         mlp_row_sizes *sizes) {
+                         mlp_row_squares *squares) {
     const mlp_workspace *w = region->workspace;
     const mlp_kernels *kernels = w->needs.kernels;
     const size_t n_layers = w->network->n_layers;
     const void *input = mlp_const_at(kernels, region->x, first * region->x_stride);
     size_t input_stride = region->x_stride;
-    if (region->watch)
-        sizes->inputs +=
+    if (region->sums_squares)
+        squares->inputs +=
             squares_bound(kernels, n_rows, w->network->layers[0].n_inputs, input, input_stride);
     for (size_t l = 0; l < n_layers; l++) {
         const mlp_layer_rows *layer = &w->layers[l];
         const size_t from = first * layer->stride;
         void *output = mlp_at(kernels, layer->output, from);
-        sizes->pre_activations += kernels->linear_forward(
+        squares->pre_activations += kernels->linear_forward(
             &w->linears[l], n_rows, input, input_stride,
             mlp_at(kernels, layer->pre_activation, from), output,
             mlp_at(kernels, layer->activation_derivative, from), layer->stride, scratch);
@@ -119,7 +120,7 @@ static void forward_rows(const row_region *region, size_t first, size_t n_rows, 
 
 /* Back from dl/dz of the output layer. */
 static void backward_rows(const row_region *region, size_t first, size_t n_rows, void *scratch,
-                          mlp_row_sizes *sizes) {
+                          mlp_row_squares *squares) {
     const mlp_workspace *w = region->workspace;
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->needs.kernels;
@@ -130,8 +131,9 @@ static void backward_rows(const row_region *region, size_t first, size_t n_rows,
         void *delta = mlp_at(kernels, w->layers[l].grad_pre_activation, first * stride);
         if (l + 1 == net->n_layers) {
             mlp_spread_rows(kernels, n_rows, n_outputs, delta, n_outputs, delta, stride);
-            if (region->watch)
-                sizes->deltas += squares_bound(kernels, n_rows, n_outputs, delta, stride);
+            if (region->sums_squares)
+                squares->grad_pre_activations +=
+                    squares_bound(kernels, n_rows, n_outputs, delta, stride);
         }
         if (l == 0) {
             if (region->grad_x != NULL)
@@ -150,7 +152,7 @@ static void backward_rows(const row_region *region, size_t first, size_t n_rows,
         } else {
             const int from_output = below->activation_derivative == NULL; /* ReLU, own rows */
             const void *d = from_output ? below->output : below->activation_derivative;
-            sizes->deltas += kernels->linear_backward_input(
+            squares->grad_pre_activations += kernels->linear_backward_input(
                 &w->linears[l], n_rows, delta, stride,
                 mlp_const_at(kernels, d, first * below->stride), below->stride, from_output,
                 mlp_at(kernels, below->grad_pre_activation, first * below->grad_stride),
@@ -168,19 +170,19 @@ static void row_task(void *context, size_t task, size_t worker) {
     const size_t first = task * region->strip_rows;
     const size_t n_rows = mlp_smaller(region->strip_rows, region->block.n_samples - first);
     void *scratch = (unsigned char *)w->scratch + worker * w->scratch_bytes;
-    mlp_row_sizes *sizes = &w->sizes[worker];
+    mlp_row_squares *squares = &w->squares[worker];
 
     if (region->x != region->block.x)
         mlp_spread_rows(kernels, n_rows, n_inputs,
                         mlp_const_at(kernels, region->block.x, first * n_inputs), n_inputs,
                         mlp_at(kernels, w->spread_x, first * region->x_stride), region->x_stride);
-    if (region->forward) forward_rows(region, first, n_rows, scratch, sizes);
+    if (region->forward) forward_rows(region, first, n_rows, scratch, squares);
     if (region->loss == NULL && region->cotangent == NULL) return;
     output_rows(region, &w->layers[last], &net->layers[last], first, n_rows);
-    if (region->backward) backward_rows(region, first, n_rows, scratch, sizes);
+    if (region->backward) backward_rows(region, first, n_rows, scratch, squares);
 }
 
-/* ---- the two together --------------------------------------------------------------------- */
+/* ---- a pass: rows, then weights (weights.c) ------------------------------------------------- */
 
 /* The rows of a block: the caller's from row `first` on, or else the workspace's own. */
 static void point_layers(mlp_workspace *w, const mlp_record *given, int on_pre_activation,
@@ -258,12 +260,12 @@ mlp_outcome mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *par
         rows.loss = &fused;
         rows.factor = mlp_loss_factor(pass->loss, net->dtype, last->n_outputs, batch);
     }
-    mlp_weight_pass weights = {.workspace = w,
-                               .pass = pass,
-                               .gradients = pass->own_gradients ? w->gradients : pass->gradients};
-    rows.watch = mlp_weights_look_ahead(net, pass);
-    mlp_workspace_bind(w, parameters, rows.watch);
-    memset(w->sizes, 0, n_threads * sizeof *w->sizes);
+    mlp_weight_region weights = {.workspace = w,
+                                 .pass = pass,
+                                 .gradients = pass->own_gradients ? w->gradients : pass->gradients};
+    rows.sums_squares = mlp_weights_may_be_sure(net, pass);
+    mlp_workspace_bind(w, parameters, rows.sums_squares);
+    memset(w->squares, 0, n_threads * sizeof *w->squares);
     const size_t row_work = (rows.backward ? 3U : 1U) * mlp_forward_work(net);
     mlp_outcome outcome = MLP_NOT_UPDATED;
     size_t first = 0;
@@ -290,7 +292,7 @@ mlp_outcome mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *par
             weights.x = rows.x;
             weights.x_stride = rows.x_stride;
             weights.accumulate = first > 0;
-            outcome = mlp_weights_run(&weights, is_last, rows.watch && isfinite(*value));
+            outcome = mlp_weights_run(&weights, is_last, rows.sums_squares && isfinite(*value));
         }
         first += n_rows;
     } while (first < batch->n_samples);

@@ -38,9 +38,4 @@ typedef enum mlp_outcome {
 mlp_outcome mlp_pass_run(mlp_workspace *workspace, const mlp_pass *pass, const void *parameters,
                          double *value);
 
-/* sobolev.c: loss and gradients of a batch with dy_dx; as mlp_value_and_grad. */
-mlp_status mlp_sobolev(mlp_workspace *workspace, const void *parameters, const mlp_batch *batch,
-                       const mlp_loss *loss, void *gradients, void *grad_x, double *value,
-                       size_t n_threads);
-
 #endif

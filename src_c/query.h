@@ -115,12 +115,6 @@ MLP_INLINE int mlp_activation_bends(mlp_activation f) {
     return f != MLP_IDENTITY && f != MLP_RELU && f != MLP_LEAKY_RELU;
 }
 
-/* count times items, or a number that no allocation grants: the arena reports the failure. */
-MLP_INLINE size_t mlp_product_or_huge(size_t count, size_t items) {
-    size_t product;
-    return mlp_size_multiply(count, items, &product) ? product : SIZE_MAX;
-}
-
 MLP_INLINE void *mlp_query_scratch(const mlp_query *query, size_t worker) {
     return (unsigned char *)query->scratch + worker * query->scratch_bytes;
 }

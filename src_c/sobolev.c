@@ -23,7 +23,6 @@
 #include "sobolev.h"
 
 #include "loss.h"
-#include "propagate.h"
 
 /* The weight that is the first t of a sample, rows [begin, end) of it as it lies: the sum of dl/dt
  * over samples is added. */
@@ -67,18 +66,16 @@ static void sobolev_weight_task(void *context, size_t task, size_t worker) {
     const mlp_query *query = region->workspace->query;
     const mlp_kernels *kernels = query->needs.kernels;
     const mlp_query_strip *strip = &query->strips[0];
-    const size_t l = task / region->n_pieces, piece = task % region->n_pieces;
+    const size_t l = task / region->n_parts, part = task % region->n_parts;
     const mlp_layer_shape *layer = &net->layers[l];
     const mlp_query_layer *at = &strip->layers[l];
     const size_t n_rows = region->block.n_samples, last = net->n_layers - 1;
     const size_t n_directions = n_rows * query->needs.n_directions;
-    const size_t n_tiles = mlp_quotient_up(layer->n_inputs, kernels->tile_rows);
-    const size_t begin = piece * n_tiles / region->n_pieces * kernels->tile_rows;
-    const size_t end =
-        mlp_smaller((piece + 1) * n_tiles / region->n_pieces * kernels->tile_rows, layer->n_inputs);
+    size_t begin, end;
+    mlp_weight_rows(kernels, layer, part, region->n_parts, &begin, &end);
     void *gradient = mlp_at(kernels, region->gradients, layer->weight_offset);
     void *scratch = mlp_query_scratch(query, worker);
-    if (piece == 0 && net->has_bias)
+    if (part == 0 && net->has_bias)
         kernels->linear_backward_bias(&query->products[l], n_rows, at->kept[MLP_KEPT_GRAD],
                                       at->stride, region->accumulate,
                                       mlp_at(kernels, region->gradients, layer->bias_offset));
@@ -127,7 +124,7 @@ mlp_status mlp_sobolev(mlp_workspace *w, const void *parameters, const mlp_batch
                                  .forward_mode = forward_mode,
                                  .backward = gradients != NULL,
                                  .loss = *loss,
-                                 .n_pieces = n_threads,
+                                 .n_parts = n_threads,
                                  .gradients = gradients};
     region.loss.kind = mlp_loss_fuse(loss->kind, last->activation, &region.on_pre_activation);
     region.factor = mlp_loss_factor(loss, net->dtype, last->n_outputs, batch);

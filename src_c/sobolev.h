@@ -27,11 +27,16 @@ typedef struct mlp_sobolev_region {
     double *row_values, *distances;
     void *grad_x; /* of the block, or NULL */
     int accumulate;
-    size_t n_pieces; /* tasks of a layer's weight */
+    size_t n_parts; /* tasks of a layer's weight */
     void *gradients;
 } mlp_sobolev_region;
 
 /* sobolev_rows.c: a strip of samples to both losses, and back to dl/dz and dl/dt of every layer. */
 void mlp_sobolev_row_task(void *context, size_t task, size_t worker);
+
+/* sobolev.c: loss and gradients of a batch with dy_dx; as mlp_value_and_grad. */
+mlp_status mlp_sobolev(mlp_workspace *workspace, const void *parameters, const mlp_batch *batch,
+                       const mlp_loss *loss, void *gradients, void *grad_x, double *value,
+                       size_t n_threads);
 
 #endif

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "sobolev.h"
 #include "weights.h"
 
 /* What a step costs besides, in multiply-adds: half a microsecond. */
@@ -31,9 +32,9 @@ static mlp_status run_step(mlp_workspace *w, const mlp_pass *pass, void *paramet
     }
     const mlp_status status = mlp_optimizer_update(kernels, optimizer, net->n_parameters,
                                                    parameters, w->gradients, w->needs.n_threads);
-    /* The next update may pass by, if the moments are known. */
-    if (status == MLP_OK && mlp_weights_look_ahead(net, pass))
-        mlp_moments_look(kernels, optimizer, net->n_parameters);
+    /* An update in passing needs bounds of the moments; this one, after the gradient, left none. */
+    if (status == MLP_OK && mlp_weights_may_be_sure(net, pass))
+        mlp_moments_find_bounds(kernels, optimizer, net->n_parameters);
     return status;
 }
 
@@ -100,7 +101,7 @@ static mlp_batch gather(mlp_workspace *w, const mlp_batch *data, const int64_t *
         .x = w->gathered_x,
         .target = data->target == NULL ? NULL : w->gathered_target,
         .class_index = data->class_index == NULL ? NULL : w->gathered_class_index,
-        .sample_weight = data->sample_weight == NULL ? NULL : w->gathered_weight,
+        .sample_weight = data->sample_weight == NULL ? NULL : w->gathered_sample_weight,
         .dy_dx = data->dy_dx == NULL ? NULL : w->gathered_dy_dx,
         .dy_dx_weight = data->dy_dx_weight,
     };
@@ -112,7 +113,7 @@ static mlp_batch gather(mlp_workspace *w, const mlp_batch *data, const int64_t *
         gather_rows(order, n, sizeof(int64_t), data->class_index, w->gathered_class_index,
                     sizeof(int64_t));
     if (data->sample_weight != NULL)
-        gather_rows(order, n, real, data->sample_weight, w->gathered_weight, real);
+        gather_rows(order, n, real, data->sample_weight, w->gathered_sample_weight, real);
     if (data->dy_dx != NULL)
         gather_rows(order, n, n_inputs * target_bytes, data->dy_dx, w->gathered_dy_dx,
                     n_inputs * target_bytes);

@@ -5,19 +5,19 @@
 #include <math.h>
 #include <string.h>
 
-/* To look costs less for four numbers than it spares for a parameter; but with few parameters it
- * costs more, since they stay in L1: the old ones of an exchange, or all that an update is tried on.
- */
-#define MLP_LOOKS_A_PARAMETER ((size_t)4)
-#define MLP_FEWEST_FOR_TILES  ((size_t)8192)
-#define MLP_FEWEST_FOR_PIECES ((size_t)1024)
+/* To bound the gradients costs less for four numbers of x, z and dl/dz than it spares for a
+ * parameter; but with few parameters it costs more, since they stay in L1: the old ones of an
+ * exchange, or all that an update is tried on. Measured: docs/kernels.md, "Updates in passing". */
+#define MLP_NUMBERS_A_PARAMETER ((size_t)4)
+#define MLP_FEWEST_FOR_TILES    ((size_t)8192)
+#define MLP_FEWEST_FOR_PIECES   ((size_t)1024)
 
 /* Reals of a piece of a gradient, which a quarter of L2 holds beside what is updated; but tiles
  * enough to pay for the first one of a panel, which is slower than the others. */
 #define MLP_PIECE_REALS ((size_t)1 << 14)
 #define MLP_PIECE_TILES ((size_t)5)
 
-/* Plain SGD, as the tiles know it. */
+/* Plain SGD, as the tiles know it: no velocity, no penalty, no clip_norm. */
 static int is_plain_sgd(const mlp_optimizer *optimizer) {
     return optimizer->kind == MLP_SGD && optimizer->first_moment == NULL &&
            !mlp_adjusts_gradient(optimizer);
@@ -42,14 +42,14 @@ size_t mlp_weights_piece_reals(const mlp_network *net, const mlp_kernels *kernel
     return largest;
 }
 
-int mlp_weights_look_ahead(const mlp_network *net, const mlp_pass *pass) {
+int mlp_weights_may_be_sure(const mlp_network *net, const mlp_pass *pass) {
     const size_t n_rows = pass->batch->n_samples;
     if (pass->update == NULL || n_rows == 0 || pass->records != NULL) return 0;
     const int is_plain = is_plain_sgd(pass->update);
     if (!is_plain && (n_rows > MLP_BLOCK_ROWS || pass->update->clip_norm > 0.0)) return 0;
-    const size_t looks = n_rows * (net->layers[0].n_inputs + 2 * net->total_width);
+    const size_t n_numbers = n_rows * (net->layers[0].n_inputs + 2 * net->total_width);
     const size_t fewest = is_plain ? MLP_FEWEST_FOR_TILES : MLP_FEWEST_FOR_PIECES;
-    return net->n_parameters >= fewest && looks / MLP_LOOKS_A_PARAMETER < net->n_parameters;
+    return net->n_parameters >= fewest && n_numbers / MLP_NUMBERS_A_PARAMETER < net->n_parameters;
 }
 
 /*
@@ -58,27 +58,28 @@ int mlp_weights_look_ahead(const mlp_network *net, const mlp_pass *pass) {
  * layers. |f(z)| is at most 2 |z| + 2 for every activation, so that |f(Z)|^2 <= 8 (|Z|^2 + numbers).
  * 2: sums that were rounded. The last term: squares that were too small for the dtype.
  */
-static double gradient_bound(const mlp_weight_pass *weights) {
+static double gradient_bound(const mlp_weight_region *weights) {
     const mlp_workspace *w = weights->workspace;
     const mlp_network *net = w->network;
     const mlp_dropout *dropout = weights->pass->dropout;
     const double n_units = (double)weights->pass->batch->n_samples * (double)net->total_width;
-    double inputs = 0.0, deltas = n_units * (net->dtype == MLP_FLOAT32 ? 0x1p-140 : 0x1p-1000);
+    double inputs = 0.0;
+    double grad_pre_activations = n_units * (net->dtype == MLP_FLOAT32 ? 0x1p-140 : 0x1p-1000);
     double scale = 1.0;
     if (dropout != NULL)
         for (size_t l = 0; l + 1 < net->n_layers; l++)
             if (1.0 / (1.0 - dropout->rates[l]) > scale) scale = 1.0 / (1.0 - dropout->rates[l]);
     for (size_t worker = 0; worker < w->needs.n_threads; worker++) {
-        const mlp_row_sizes *sizes = &w->sizes[worker];
-        inputs += sizes->inputs + 8.0 * scale * scale * sizes->pre_activations;
-        deltas += sizes->deltas;
+        const mlp_row_squares *squares = &w->squares[worker];
+        inputs += squares->inputs + 8.0 * scale * scale * squares->pre_activations;
+        grad_pre_activations += squares->grad_pre_activations;
     }
-    return 2.0 * sqrt(inputs + 8.0 * scale * scale * n_units) * sqrt(deltas);
+    return 2.0 * sqrt(inputs + 8.0 * scale * scale * n_units) * sqrt(grad_pre_activations);
 }
 
 /* Whether the update is sure to leave finite parameters and moments. The parameters are finite if
  * all pre-activations are, since each parameter is part of one in every row. */
-static int is_sure(mlp_weight_pass *weights) {
+static int is_sure(mlp_weight_region *weights) {
     const mlp_network *net = weights->workspace->network;
     const mlp_kernels *kernels = weights->workspace->needs.kernels;
     double largest_parameter = 0.0;
@@ -90,7 +91,7 @@ static int is_sure(mlp_weight_pass *weights) {
 }
 
 /* Rows [begin, end) of the gradient of a layer's weight, piece by piece, each used at once. */
-static void update_pieces(const mlp_weight_pass *weights, size_t l, size_t begin, size_t end,
+static void update_pieces(const mlp_weight_region *weights, size_t l, size_t begin, size_t end,
                           const void *input, size_t input_stride, void *piece, void *scratch) {
     const mlp_workspace *w = weights->workspace;
     const mlp_kernels *kernels = w->needs.kernels;
@@ -114,24 +115,17 @@ static void update_pieces(const mlp_weight_pass *weights, size_t l, size_t begin
 }
 
 static void weight_task(void *context, size_t task, size_t worker) {
-    mlp_weight_pass *weights = context;
+    mlp_weight_region *weights = context;
     mlp_workspace *w = weights->workspace;
     const mlp_kernels *kernels = w->needs.kernels;
     const mlp_update_way way = weights->way;
-    const size_t n_pieces = w->needs.n_threads;
-    /* Whole layers, or parts: without threads there is no division, which a tiny step would feel. */
-    const int whole = n_pieces == 1;
-    const size_t l = whole ? task : task / n_pieces;
-    const size_t part = whole ? 0 : task % n_pieces;
+    const size_t n_parts = w->needs.n_threads;
+    /* Without threads there is no division, which a tiny step would feel. */
+    const size_t l = n_parts == 1 ? task : task / n_parts;
+    const size_t part = n_parts == 1 ? 0 : task % n_parts;
     const mlp_layer_shape *layer = &w->network->layers[l];
-    size_t begin = 0, end = layer->n_inputs;
-    if (!whole) {
-        const size_t n_tiles = mlp_quotient_up(layer->n_inputs, kernels->tile_rows);
-        const size_t begin_tile = part * n_tiles / n_pieces;
-        const size_t end_tile = (part + 1) * n_tiles / n_pieces;
-        begin = mlp_smaller(begin_tile * kernels->tile_rows, layer->n_inputs);
-        end = mlp_smaller(end_tile * kernels->tile_rows, layer->n_inputs);
-    }
+    size_t begin, end;
+    mlp_weight_rows(kernels, layer, part, n_parts, &begin, &end);
     const void *delta = w->layers[l].grad_pre_activation;
     const size_t stride = w->layers[l].grad_stride;
     const void *input = l > 0 ? w->layers[l - 1].output : weights->x;
@@ -163,17 +157,17 @@ static void weight_task(void *context, size_t task, size_t worker) {
     if (!finite) atomic_store_explicit(&weights->not_finite, 1, memory_order_relaxed);
 }
 
-mlp_outcome mlp_weights_run(mlp_weight_pass *weights, int is_last, int looks) {
+mlp_outcome mlp_weights_run(mlp_weight_region *weights, int is_last, int may_be_sure) {
     const mlp_workspace *w = weights->workspace;
     mlp_optimizer *optimizer = weights->pass->update;
     weights->way = MLP_GRADIENTS;
     if (optimizer != NULL && is_last) {
         const int is_plain = is_plain_sgd(optimizer);
         if (is_plain) weights->way = MLP_EXCHANGE;
-        if (is_plain || looks) weights->update = mlp_update_next(w->needs.kernels, optimizer);
+        if (is_plain || may_be_sure) weights->update = mlp_update_next(w->needs.kernels, optimizer);
         /* An optimizer's settings may change in the course of an epoch: then no pieces are there. */
         const int has_room = is_plain || w->needs.piece_reals > 0;
-        if (looks && has_room && is_sure(weights))
+        if (may_be_sure && has_room && is_sure(weights))
             weights->way = is_plain ? MLP_SURE_TILES : MLP_SURE_PIECES;
     }
     mlp_parallel_for(w->needs.n_threads, w->network->n_layers * w->needs.n_threads, weight_task,
@@ -184,7 +178,7 @@ mlp_outcome mlp_weights_run(mlp_weight_pass *weights, int is_last, int looks) {
     return MLP_UNDONE;
 }
 
-void mlp_weights_undo(const mlp_weight_pass *weights) {
+void mlp_weights_undo(const mlp_weight_region *weights) {
     const mlp_workspace *w = weights->workspace;
     MLP_ASSERT(weights->way == MLP_EXCHANGE);
     memcpy(weights->pass->parameters, weights->gradients,

@@ -28,7 +28,7 @@ typedef enum mlp_update_way {
     MLP_SURE_PIECES
 } mlp_update_way;
 
-typedef struct mlp_weight_pass {
+typedef struct mlp_weight_region {
     mlp_workspace *workspace;
     const mlp_pass *pass;
     void *gradients;
@@ -40,21 +40,21 @@ typedef struct mlp_weight_pass {
     int accumulate;
     mlp_update_way way;
     atomic_int not_finite;
-} mlp_weight_pass;
+} mlp_weight_region;
 
 /* Reals of a worker for the pieces of a gradient; 0: there will be none. */
 size_t mlp_weights_piece_reals(const mlp_network *network, const mlp_kernels *kernels,
                                const mlp_pass *pass);
 
-/* Whether it pays to look, after the rows, if an update is sure to leave all finite; the forward
- * products have to watch then. */
-int mlp_weights_look_ahead(const mlp_network *network, const mlp_pass *pass);
+/* Whether it can pay to bound the gradients after the rows, so that the update may turn out to be
+ * sure; the products over rows must sum squares then. */
+int mlp_weights_may_be_sure(const mlp_network *network, const mlp_pass *pass);
 
-/* One block, the last one if is_last. looks: mlp_weights_look_ahead said so, and all pre-activations
- * and the loss are finite. An update in passing is yet to be counted. */
-mlp_outcome mlp_weights_run(mlp_weight_pass *weights, int is_last, int looks);
+/* One block, the last one if is_last. may_be_sure: as above, and the loss is finite. An update in
+ * passing is yet to be counted. */
+mlp_outcome mlp_weights_run(mlp_weight_region *weights, int is_last, int may_be_sure);
 
 /* Puts back what an exchange has changed. */
-void mlp_weights_undo(const mlp_weight_pass *weights);
+void mlp_weights_undo(const mlp_weight_region *weights);
 
 #endif

@@ -6,7 +6,7 @@
 
 /* A strip's rows of all its buffers take half of a 1 MiB L2; the other half is for weights. */
 #define MLP_STRIP_BYTES ((size_t)512 * 1024)
-/* Weights beyond L2 come anew from L3 for every strip, and the first tile of a panel is slower than
+/* Weights beyond half of L2 come anew from L3 for every strip, and the first tile of a panel is slower than
  * the others, so that a strip has to be long enough to pay for both. */
 #define MLP_WEIGHT_BYTES     ((size_t)512 * 1024)
 #define MLP_LONG_STRIP_ROWS  ((size_t)256)
@@ -78,12 +78,6 @@ mlp_status mlp_polled_for(mlp_workspace *w, size_t n_threads, size_t n_tasks, si
     return MLP_OK;
 }
 
-/* count times items, or a number that no allocation grants: the arena reports the failure. */
-static size_t product_or_huge(size_t count, size_t items) {
-    size_t product;
-    return mlp_size_multiply(count, items, &product) ? product : SIZE_MAX;
-}
-
 size_t mlp_pitch(const mlp_kernels *kernels, size_t width) {
     const size_t bytes = width * kernels->real_bytes;
     return bytes % MLP_ALIASING_BYTES == 0 ? width + MLP_ALIGNMENT / kernels->real_bytes : width;
@@ -107,7 +101,7 @@ void mlp_spread_rows(const mlp_kernels *kernels, size_t n_rows, size_t width, co
 
 /* (n_rows, width) at mlp_pitch. */
 static void *carve_rows(mlp_arena *arena, const mlp_kernels *kernels, size_t n_rows, size_t width) {
-    return mlp_arena_carve(arena, product_or_huge(n_rows, mlp_pitch(kernels, width)),
+    return mlp_arena_carve(arena, mlp_product_or_huge(n_rows, mlp_pitch(kernels, width)),
                            kernels->real_bytes);
 }
 
@@ -149,31 +143,32 @@ static void lay_out(mlp_workspace *w, const mlp_needs *needs, mlp_arena *arena) 
     w->layers = mlp_arena_carve(arena, n_layers, sizeof *w->layers);
     lay_out_layers(w, needs, arena);
     w->gradients = mlp_arena_carve(arena, needs->own_gradients ? net->n_parameters : 0, real_bytes);
-    w->strip_reals = product_or_huge(needs->strip_rows, mlp_largest_pitch(kernels, widest));
+    w->strip_reals = mlp_product_or_huge(needs->strip_rows, mlp_largest_pitch(kernels, widest));
     w->strips = mlp_arena_carve(
-        arena, product_or_huge(needs->n_threads * (2 + (size_t)needs->spreads_x), w->strip_reals),
+        arena,
+        mlp_product_or_huge(needs->n_threads * (2 + (size_t)needs->spreads_x), w->strip_reals),
         real_bytes);
     w->scratch_bytes =
         kernels->scratch_bytes(widest > needs->block_rows ? widest : needs->block_rows);
     w->scratch = mlp_arena_carve(arena, needs->n_threads, w->scratch_bytes);
-    w->pieces =
-        mlp_arena_carve(arena, product_or_huge(needs->n_threads, needs->piece_reals), real_bytes);
+    w->pieces = mlp_arena_carve(arena, mlp_product_or_huge(needs->n_threads, needs->piece_reals),
+                                real_bytes);
     w->row_values = mlp_arena_carve(arena, needs->value_rows, sizeof(double));
-    w->sizes = mlp_arena_carve(arena, needs->n_threads, sizeof *w->sizes);
+    w->squares = mlp_arena_carve(arena, needs->n_threads, sizeof *w->squares);
     w->spread_x = needs->spreads_x && needs->block_rows > 0
                       ? carve_rows(arena, kernels, needs->block_rows, n_inputs)
                       : NULL;
     w->gathered_x = carve_rows(arena, kernels, needs->gathered_rows, n_inputs);
     w->gathered_target =
         mlp_arena_carve(arena,
-                        product_or_huge(needs->gathers_class_index ? 0 : needs->gathered_rows,
-                                        net->layers[n_layers - 1].n_outputs),
+                        mlp_product_or_huge(needs->gathers_class_index ? 0 : needs->gathered_rows,
+                                            net->layers[n_layers - 1].n_outputs),
                         real_bytes);
-    w->gathered_weight = mlp_arena_carve(arena, needs->gathered_rows, real_bytes);
+    w->gathered_sample_weight = mlp_arena_carve(arena, needs->gathered_rows, real_bytes);
     w->gathered_dy_dx = mlp_arena_carve(
         arena,
-        product_or_huge(needs->gathers_dy_dx ? needs->gathered_rows : 0,
-                        product_or_huge(net->layers[n_layers - 1].n_outputs, n_inputs)),
+        mlp_product_or_huge(needs->gathers_dy_dx ? needs->gathered_rows : 0,
+                            mlp_product_or_huge(net->layers[n_layers - 1].n_outputs, n_inputs)),
         real_bytes);
     w->gathered_class_index = mlp_arena_carve(
         arena, needs->gathers_class_index ? needs->gathered_rows : 0, sizeof(int64_t));
@@ -194,7 +189,7 @@ mlp_status mlp_workspace_prepare(mlp_workspace *w, const mlp_needs *needs) {
     return MLP_OK;
 }
 
-void mlp_workspace_bind(mlp_workspace *w, const void *parameters, int watch) {
+void mlp_workspace_bind(mlp_workspace *w, const void *parameters, int sums_squares) {
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->needs.kernels;
     for (size_t l = 0; l < net->n_layers; l++) {
@@ -205,7 +200,7 @@ void mlp_workspace_bind(mlp_workspace *w, const void *parameters, int watch) {
             .activation = layer->activation,
             .weight = mlp_const_at(kernels, parameters, layer->weight_offset),
             .bias = net->has_bias ? mlp_const_at(kernels, parameters, layer->bias_offset) : NULL,
-            .watch = watch,
+            .sums_squares = sums_squares,
         };
     }
 }
@@ -215,6 +210,16 @@ size_t mlp_useful_threads(size_t n_threads, size_t work) {
     const size_t useful = work / MLP_THREAD_WORK;
     if (useful <= 1) return 1;
     return mlp_smaller(useful, mlp_smaller(n_threads, MLP_PARALLEL_MAX));
+}
+
+void mlp_weight_rows(const mlp_kernels *kernels, const mlp_layer_shape *layer, size_t part,
+                     size_t n_parts, size_t *begin, size_t *end) {
+    *begin = 0;
+    *end = layer->n_inputs;
+    if (n_parts == 1) return; /* without a division, which a tiny step would feel */
+    const size_t n_tiles = mlp_quotient_up(layer->n_inputs, kernels->tile_rows);
+    *begin = mlp_smaller(part * n_tiles / n_parts * kernels->tile_rows, layer->n_inputs);
+    *end = mlp_smaller((part + 1) * n_tiles / n_parts * kernels->tile_rows, layer->n_inputs);
 }
 
 size_t mlp_strip_rows(const mlp_network *network, const mlp_kernels *kernels, size_t reals_per_row,

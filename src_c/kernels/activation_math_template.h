@@ -5,7 +5,8 @@
  * Parameters: as in simd_math_template.h, which comes first. Value and derivative share the
  * exponential, always of a number that is not positive, so nothing overflows and a saturated unit
  * keeps a derivative until that underflows. Give NULL for a derivative that is not wanted: its
- * work vanishes, and the value keeps its bits. NaN in gives NaN in both.
+ * work vanishes, and the value keeps its bits. NaN in gives NaN in both. No value exceeds 2 |z| + 2,
+ * on which weights.c relies.
  *
  * Throughout, w = sigmoid(-|z|) = e / (1 + e) with e = exp(-|z|).
  *

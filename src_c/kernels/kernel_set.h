@@ -4,6 +4,7 @@
 #include "activation_math_template.h"
 #include "elementwise_template.h"
 #include "activation_template.h"
+#include "notes_template.h"
 #include "optimizer_template.h"
 #include "tile_product_template.h"
 #include "tile_template.h"

@@ -21,7 +21,7 @@
 #define MLP_NARROW_ROWS 128
 #endif
 
-/* A narrow layer: Z^T = W X^T, so that samples take the lanes, then its transpose and the tail. */
+/* A narrow layer: Z^T = W X^T, so that samples take the lanes, then its transpose and the epilogue. */
 static void MLP_REAL(narrow_forward)(const mlp_product *p) {
     const mlp_tiles *t = &p->tiles;
     const size_t n_outputs = p->n_columns;
@@ -85,7 +85,7 @@ static double MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, c
                                        void *scratch) {
     const int whole_row = layer->activation == MLP_SOFTMAX;
     mlp_real squares[MLP_LANES];
-    if (layer->watch) memset(squares, 0, sizeof squares);
+    if (layer->sums_squares) memset(squares, 0, sizeof squares);
     mlp_real *sum = z ? z : a;
     mlp_product p = {
         .n_rows = n_rows,
@@ -100,7 +100,7 @@ static double MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, c
                   .c_stride = stride,
                   .bias = layer->bias,
                   .activation = layer->activation,
-                  .squares = layer->watch ? squares : NULL},
+                  .squares = layer->sums_squares ? squares : NULL},
     };
     mlp_tiles *t = &p.tiles;
     if (layer->n_outputs == 1 && stride == 1 && n_rows > MLP_WIDE_ROWS) { /* z^T = W X^T */
@@ -126,7 +126,7 @@ static double MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, c
     else
         MLP_REAL(product_run)(&p);
     if (a && whole_row) MLP_REAL(softmax)(n_rows, layer->n_outputs, stride, sum, a);
-    return layer->watch ? MLP_REAL(sum_of_lanes)(squares) : 0.0;
+    return layer->sums_squares ? MLP_REAL(sum_of_lanes)(squares) : 0.0;
 }
 
 static double MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_rows,
@@ -135,7 +135,7 @@ static double MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_
                                               size_t dx_stride, void *scratch) {
     const int one_output = layer->n_outputs == 1;
     mlp_real squares[MLP_LANES];
-    if (layer->watch) memset(squares, 0, sizeof squares);
+    if (layer->sums_squares) memset(squares, 0, sizeof squares);
     mlp_product p = {
         .n_rows = n_rows,
         .n_columns = layer->n_inputs,
@@ -151,10 +151,10 @@ static double MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_
                   .factor = d,
                   .factor_stride = d_stride,
                   .factor_is_relu = d_is_relu,
-                  .squares = layer->watch ? squares : NULL},
+                  .squares = layer->sums_squares ? squares : NULL},
     };
     MLP_REAL(product_run)(&p);
-    return layer->watch ? MLP_REAL(sum_of_lanes)(squares) : 0.0;
+    return layer->sums_squares ? MLP_REAL(sum_of_lanes)(squares) : 0.0;
 }
 
 /* to (n_columns, n_rows) = the transpose of from (n_rows, n_columns), both contiguous. */

@@ -55,8 +55,8 @@ typedef struct mlp_tiles {
     mlp_real *output;     /* f(c) at c_stride, may be c itself; NULL: c is all that is wanted */
     mlp_real *derivative; /* f'(c) at c_stride, or NULL */
     /* Plain SGD: AB is a gradient, by which the parameters (at c_stride) are updated. C becomes what
-     * they were, and the result tells whether all are finite; or, sure, it does not. update NULL: C
-     * is what is wanted. */
+     * they were, and the result tells whether all are finite; if that is sure, nothing is kept and
+     * nothing told. update NULL: C is what is wanted. */
     const mlp_optimizer *update;
     mlp_real *parameters;
     int sure;

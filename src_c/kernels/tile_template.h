@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tile_template.h - tiles below each other, with a layer's tail done while they are in registers.
+ * tile_template.h - tiles below each other, with a layer's epilogue while they are in registers.
  *
- * After tile_product_template.h. A forward product adds the bias and activates; one backward is
+ * After tile_product_template.h, optimizer_template.h and activation_template.h. A forward product adds the bias and activates; one backward is
  * multiplied by f'(z); a gradient updates the weights. At the end every tile that a product may ask
  * for has a function, and the tables say where.
  */
@@ -140,7 +140,7 @@ MLP_INLINE int MLP_REAL(outer_product_run)(const mlp_tiles *t, const size_t vecs
     return parameters == NULL || MLP_REAL(found_none)(found);
 }
 
-/* Columns of A come with an update, rows with a tail. Whether all is finite that an exchange has
+/* Columns of A come with an update, rows with an epilogue. Whether all is finite that an exchange has
  * updated. */
 MLP_INLINE int MLP_REAL(tiles_run)(const mlp_tiles *t, const size_t rows, const size_t vecs,
                                    const mlp_tile_kind kind) {

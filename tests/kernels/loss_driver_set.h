@@ -3,6 +3,7 @@
 #include "kernels/simd_math_template.h"
 #include "kernels/elementwise_template.h"
 #include "kernels/loss_template.h"
+#include "kernels/notes_template.h"
 #include "kernels/optimizer_template.h"
 
 static const mlp_kernels MLP_REAL(driver_kernels) = {
