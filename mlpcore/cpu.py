@@ -81,12 +81,15 @@ def cache_bytes(level: int) -> int:
     if level > 3:
         raise ValueError(f"level: expected 1, 2 or 3, got {level}")
     # First what Linux says: the C library adds up the caches of all processors of some machines.
-    for cache in os.listdir(_LINUX_CACHES) if os.path.isdir(_LINUX_CACHES) else ():
-        if not cache.startswith("index"):
-            continue
-        kind, number, size = (_line(cache, name) for name in ("type", "level", "size"))
-        if kind != "Instruction" and int(number) == level:
-            return int(size.rstrip("KM")) << {"K": 10, "M": 20}.get(size[-1], 0)
+    try:
+        for cache in os.listdir(_LINUX_CACHES):
+            if not cache.startswith("index") or int(_line(cache, "level")) != level:
+                continue
+            if _line(cache, "type") != "Instruction":
+                size = _line(cache, "size")
+                return int(size.rstrip("KM")) << {"K": 10, "M": 20}.get(size[-1], 0)
+    except (OSError, ValueError, IndexError):
+        pass  # not Linux, or one that was not told of its caches, as many virtual machines on ARM
     return _core.cache_bytes(level)
 
 

@@ -143,8 +143,8 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
     mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
     if (status != MLP_OK) return status;
 
-    /* mlp_pass_run counts its rows itself. */
-    const size_t uncounted_rows = data->dy_dx == NULL ? 0 : batch_size;
+    /* mlp_pass_run counts its rows itself, mlp_sobolev all blocks but the last. */
+    const size_t uncounted_rows = data->dy_dx == NULL ? 0 : mlp_smaller(batch_size, MLP_BLOCK_ROWS);
     const size_t step_work =
         3 * net->n_weights * uncounted_rows + net->n_parameters + MLP_STEP_OVERHEAD;
     size_t work = 0;

@@ -87,9 +87,9 @@ def is_missing(objects: Array) -> Array:
 
 
 def _is_missing(entry: Any) -> bool:
-    if isinstance(entry, float):
-        return entry != entry
-    return entry is None or type(entry).__name__ == "NAType"  # pandas may not be there
+    if isinstance(entry, float | np.floating):
+        return bool(entry != entry)
+    return entry is None or type(entry).__name__ in ("NAType", "NaTType")  # pandas may not be there
 
 
 def check_finite(values: Array, name: str, estimator: Any) -> None:

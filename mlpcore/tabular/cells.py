@@ -45,16 +45,19 @@ def number_column(table: Table, name: str, fills: bool, rows: Array) -> NumberCo
     known = values[~np.isnan(values)]
     if len(known) == 0:
         raise ValueError(f"{table.source}: column {name!r}: every cell is missing: leave it out")
-    if known.min() == known.max():  # whose mean and deviation would be those of rounding
+    largest = np.abs(known).max()
+    with np.errstate(over="ignore"):
+        spread = known.max() - known.min()
+    if spread <= 4 * np.spacing(largest):  # a constant, but for its rounding
         return NumberColumn(name, float(known[0]), 1.0)
     # The squares of small numbers are 0; a power of two takes no digit from them.
-    unit = 2.0 ** min(0, math.frexp(float(np.abs(known).max()))[1])
+    unit = 2.0 ** min(0, math.frexp(float(largest))[1])
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = unit * float((known / unit).mean()), unit * float((known / unit).std())
     if not math.isfinite(mean) or not math.isfinite(scale):
         raise ValueError(
             f"{table.source}: column {name!r}: expected numbers whose spread is a number too, got "
-            f"some up to {np.abs(known).max():g}"
+            f"some up to {largest:g}"
         )
     return NumberColumn(name, mean, scale)
 

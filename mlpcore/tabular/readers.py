@@ -17,6 +17,11 @@ from .._checks import as_path, received
 from .._optional import library
 from .table import Table, TableLike, as_cells
 
+try:
+    from lzma import LZMAError
+except ImportError:  # an interpreter built without it, whose zipfile reads no such archive
+    from zipfile import BadZipFile as LZMAError  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from .._core import Array
 
@@ -100,9 +105,9 @@ def read_npz(path: str) -> Table:
         if error.filename is not None:
             raise
         # A place in the file that the file does not have.
-        raise ValueError(f"{path}: no file of NumPy's: {error.strerror}") from None
+        raise ValueError(f"{path}: no file of NumPy's: {error.strerror or error}") from None
     # RuntimeError: zipfile knows such a file, but not how to read it.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError) as error:
         raise ValueError(f"{path}: no file of NumPy's: {error}") from None
     except ValueError as error:
         message = str(error)

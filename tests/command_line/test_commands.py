@@ -45,6 +45,9 @@ def test_caches_are_those_of_one_processor(tmp_path, monkeypatch):
     monkeypatch.setattr(mlpcore.cpu, "_LINUX_CACHES", tmp_path)
     monkeypatch.setattr(_core, "cache_bytes", lambda level: 12345)
     assert [mlpcore.cpu.cache_bytes(level) for level in (1, 2, 3)] == [48 << 10, 12345, 2 << 20]
+    (tmp_path / "index0" / "size").write_text("\n")
+    (tmp_path / "index2" / "size").unlink()
+    assert [mlpcore.cpu.cache_bytes(level) for level in (1, 2, 3)] == [12345, 12345, 12345]
 
 
 def test_module_is_a_command():

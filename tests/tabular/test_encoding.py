@@ -121,9 +121,16 @@ def test_a_unit_makes_no_difference(unit):
 
 
 def test_numbers_far_from_zero_keep_their_differences():
-    table = {"x": 1e15 + 0.125 * np.arange(4), "y": [0.5, 1.5, 2.5, 3.5]}
+    table = {"x": 1e15 + 2.0 * np.arange(4), "y": [0.5, 1.5, 2.5, 3.5]}
     x = Encoding.of(table, "y").inputs(table)
     assert 0.9 < x.std() < 1.1
+
+
+@pytest.mark.parametrize("values", [[0.1 + 0.2, 0.3, 0.3, 0.3], [5e-324, 0.0, 0.0, 5e-324]])
+def test_what_differs_by_rounding_alone_is_constant(values):
+    encoding = Encoding.of({"x": values, "y": [0.5, 1.5, 2.5, 3.5]}, "y")
+    assert encoding.columns[0] == NumberColumn("x", values[0], 1.0)
+    assert abs(encoding.inputs({"x": [0.3001]})[0, 0]) < 1
 
 
 def test_missing_cells_are_filled_in():

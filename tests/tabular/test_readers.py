@@ -2,7 +2,9 @@
 """Tables from files: what is read, and what is refused with its place."""
 
 import contextlib
+import io
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -173,6 +175,24 @@ def test_a_broken_npz_is_refused(tmp_path):
     (tmp_path / "t.npy").rename(path)
     with pytest.raises(ValueError, match="a single array without a name"):
         read_table(path)
+
+
+@pytest.mark.parametrize("method", ["ZIP_BZIP2", "ZIP_LZMA"])
+def test_a_broken_npz_of_another_compression_is_refused(tmp_path, method):
+    path, buffer = tmp_path / "t.npz", io.BytesIO()
+    np.save(buffer, np.arange(50.0))
+    with zipfile.ZipFile(path, "w", getattr(zipfile, method)) as archive:
+        archive.writestr("x.npy", buffer.getvalue())
+    assert read_table(path).numbers("x").tolist() == list(range(50))
+    whole, refused = path.read_bytes(), []
+    for place in range(40, len(whole) - 100, 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x81]) + whole[place + 1 :])
+        try:
+            read_table(path)
+        except ValueError as error:  # and nothing else
+            refused.append(str(error))
+    assert refused
+    assert not any("None" in message for message in refused)
 
 
 def test_parquet(tmp_path):
