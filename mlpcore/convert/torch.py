@@ -197,7 +197,7 @@ def _array(value: Any, name: str) -> Array:
     if hasattr(value, "detach"):
         try:
             value = value.detach().cpu().numpy()
-        except (TypeError, NotImplementedError) as error:  # NumPy has no such dtype; no data at all
+        except (TypeError, RuntimeError) as error:  # NumPy has no such dtype; no data at all
             raise ValueError(
                 f"{name}: expected numbers of float32 or float64, got {value.dtype} on "
                 f"{value.device}"
