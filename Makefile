@@ -46,15 +46,16 @@ bench: $(VENV)/bench.stamp $(VENV)/mlpcore.stamp ## measure the speed, beside th
 # (gcc's recipe). It never frees everything, so leaks are not reported. What the sanitizers say
 # goes to file descriptor 2, past pytest's capture. Left out is what tests no code of this build,
 # limits of memory, which ASan's own exceeds, and a fork beside a thread that allocates, which gcc
-# 12's does not survive. What takes ten seconds may take ten times as long.
+# 12's does not survive. What takes ten seconds may take ten times as long. PYTHONSAFEPATH: programs
+# that the tests start find this build too, rather than the package in the folder they stand in.
 SANITIZE := build/sanitize
 sanitize: $(VENV)/test.stamp $(VENV)/build.stamp ## run the test suite under ASan and UBSan
 	MLPCORE_SANITIZE=1 $(BIN)/python setup.py --quiet build --build-lib $(SANITIZE)
-	PYTHONPATH=$(CURDIR)/$(SANITIZE) PYTHONMALLOC=malloc \
+	PYTHONPATH=$(CURDIR)/$(SANITIZE):$(CURDIR) PYTHONSAFEPATH=1 PYTHONMALLOC=malloc \
 	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:handle_segv=0 \
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	$(BIN)/python -P -m pytest -q --capture=sys -m "not timing" -n 2 --timeout 900 \
+	$(BIN)/python -m pytest -q --capture=sys -m "not timing" -n 2 --timeout 900 \
 	    --ignore tests/packaging --ignore tests/core/test_c_programs.py \
 	    --ignore tests/faults/test_memory.py \
 	    --deselect tests/estimators/test_sparse.py::test_memory_is_that_of_two_blocks \
