@@ -2,9 +2,9 @@
 /*
  * gemm_template.h - C (+)= A B, a panel of B at a time: which tiles, in which order.
  *
- * B is read from where it lies, or, where its rows lie far apart, from a copy that the first tile of
- * a panel makes in passing, which costs it two stores among 28 multiply-adds. All rows of A pass by
- * before the next panel, so that the panel stays in L2 while A streams.
+ * B is read from where it lies, or, where its rows lie far apart or have to be turned, from a copy that
+ * the first tile of a panel makes in passing, which costs it two stores among 28 multiply-adds. All rows
+ * of A pass by before the next panel, so that the panel stays in L2 while A streams.
  *
  * Loop order (outermost first): sweeps of the inner dimension that keep a panel in L2, panels,
  * tiles. Rows are split evenly (32 rows are 11 + 11 + 10, not 14 + 14 + 4), since a short tile
@@ -16,12 +16,13 @@
 /* B is copied when its rows lie further apart than this: they then share few cache sets, and no
  * hardware prefetcher follows them. */
 #define MLP_SPARSE_BYTES 1024
+/* Lines at such distances lie in one set of L1, which has 8 or 12 ways. */
+#define MLP_ONE_SET_BYTES 4096
 #endif
 
 #define mlp_product MLP_REAL(product)
 typedef struct mlp_product {
     size_t n_rows, n_columns;
-    int a_is_columns;
     int b_is_transposed; /* b is (n_columns, n_inner), b_stride from column to column */
     mlp_real *scratch;   /* a panel of B */
     mlp_tiles tiles;     /* the rest, for all columns and inner indices: they are cut up here */
@@ -33,34 +34,9 @@ static size_t MLP_REAL(scratch_bytes)(size_t n_inner) {
     return depth * MLP_PANEL * sizeof(mlp_real);
 }
 
-/* panel (depth, MLP_PANEL) = the transpose of b (width, depth). What lies beyond the last register
- * that has a column is left as it is: no tile reads it. */
-static void MLP_REAL(transpose_panel)(size_t depth, size_t width, const mlp_real *b,
-                                      size_t b_stride, mlp_real *panel) {
-    const size_t whole_depth = depth - depth % MLP_LANES;
-    mlp_vec column[MLP_LANES];
-    for (size_t j = 0; j < width; j += MLP_LANES, b += MLP_LANES * b_stride, panel += MLP_LANES) {
-        size_t k = 0;
-        if (j + MLP_LANES <= width) {
-            for (; k < whole_depth; k += MLP_LANES) {
-                v_turn(b + k, b_stride, column);
-                MLP_UNROLL
-                for (size_t i = 0; i < MLP_LANES; i++)
-                    v_store(panel + (k + i) * MLP_PANEL, column[i]);
-            }
-        }
-        for (; k < depth; k += MLP_LANES) {
-            MLP_REAL(turn_rest)(width - j, depth - k, b + k, b_stride, column);
-            MLP_UNROLL
-            for (size_t i = 0; i < MLP_LANES; i++)
-                if (k + i < depth) v_store(panel + (k + i) * MLP_PANEL, column[i]);
-        }
-    }
-}
-
 /* The tiles that suit a product of few rows or few samples; NULL: none. */
 MLP_INLINE const mlp_wide_tile *MLP_REAL(wide_tiles_of)(const mlp_product *p) {
-    if (p->a_is_columns)
+    if (p->tiles.a_is_columns)
         return p->tiles.n_inner <= MLP_WIDE_SAMPLES || p->n_rows == 1 ? MLP_REAL(wide_columns)
                                                                       : NULL;
     if (p->b_is_transposed || p->n_rows > MLP_WIDE_ROWS) return NULL;
@@ -75,39 +51,14 @@ MLP_INLINE const mlp_wide_tile *MLP_REAL(widest_tile)(const mlp_wide_tile *wide,
     return wide->vecs > 0 ? wide : NULL;
 }
 
-/* The tile for few rows that turns B itself. */
-MLP_INLINE const mlp_wide_tile *MLP_REAL(turning_tile)(size_t n_rows, size_t n_columns) {
-    if (n_rows == 1 && n_columns > MLP_LANES) return &MLP_REAL(turning_pair);
-    return &MLP_REAL(turning_rows)[n_rows - 1];
-}
-
-/* All tiles of one panel of n_rows: `n_tall` of short_rows + 1 rows, then the others. The first one
- * copies the panel of B to `panel` unless that is NULL. */
-MLP_INLINE int MLP_REAL(run_tiles)(mlp_tiles *t, size_t n_tiles, size_t short_rows, size_t n_tall,
-                                   size_t vecs, int a_is_columns, mlp_real *panel) {
-    const mlp_tiles_function *by_rows =
-        MLP_REAL(tile_table)[a_is_columns] + (vecs - 1) * MLP_TILE_ROWS;
-    int finite = 1;
-    for (size_t tile = 0;;) {
-        const size_t rows = tile < n_tall ? short_rows + 1 : short_rows;
-        const int copying = panel != NULL && tile == 0;
-        t->n_tiles = copying ? 1 : tile < n_tall ? n_tall - tile : n_tiles - tile;
-        t->b_copy = copying ? panel : NULL;
-        finite &= by_rows[rows - 1](t);
-        tile += t->n_tiles;
-        if (tile == n_tiles) return finite;
-        if (copying) {
-            t->b = panel;
-            t->b_stride = MLP_PANEL;
-        }
-        const size_t done = t->n_tiles * rows;
-        t->a += done * (a_is_columns ? 1 : t->a_stride);
-        t->c += done * t->c_stride;
-        if (t->factor != NULL) t->factor += done * t->factor_stride;
-        if (t->output != NULL) t->output += done * t->c_stride;
-        if (t->derivative != NULL) t->derivative += done * t->c_stride;
-        if (t->parameters != NULL) t->parameters += done * t->c_stride;
-    }
+/* Moves on to the rows from `n_rows` on. */
+MLP_INLINE void MLP_REAL(move_rows)(mlp_tiles *t, size_t n_rows) {
+    t->a += n_rows * (t->a_is_columns ? 1 : t->a_stride);
+    t->c += n_rows * t->c_stride;
+    if (t->factor != NULL) t->factor += n_rows * t->factor_stride;
+    if (t->output != NULL) t->output += n_rows * t->c_stride;
+    if (t->derivative != NULL) t->derivative += n_rows * t->c_stride;
+    if (t->parameters != NULL) t->parameters += n_rows * t->c_stride;
 }
 
 /* Moves on to the columns from `column` on. */
@@ -118,6 +69,86 @@ MLP_INLINE void MLP_REAL(move_columns)(mlp_tiles *t, size_t column) {
     if (t->output != NULL) t->output += column;
     if (t->derivative != NULL) t->derivative += column;
     if (t->parameters != NULL) t->parameters += column;
+}
+
+/* How the rows of a product are cut: a first tile that leaves the panel of B where the others find
+ * it, unless its height is 0, and then `n_tall` tiles of short_rows + 1 rows, and shorter ones. */
+#define mlp_row_split MLP_REAL(row_split)
+typedef struct mlp_row_split {
+    size_t first, n_tiles, short_rows, n_tall;
+} mlp_row_split;
+
+MLP_INLINE mlp_row_split MLP_REAL(split_rows)(const mlp_product *p) {
+    const size_t n_rows = p->n_rows;
+    mlp_row_split split = {.short_rows = n_rows};
+    if (p->b_is_transposed) {
+        split.first = n_rows;
+        if (n_rows > MLP_TURNING_ROWS) {
+            const size_t n_others = (n_rows - MLP_TURNING_ROWS + MLP_TILE_ROWS - 1) / MLP_TILE_ROWS;
+            const size_t even = n_rows / (1 + n_others);
+            split.first = even < MLP_TURNING_ROWS ? even : MLP_TURNING_ROWS;
+        }
+    } else if (n_rows > 2 * MLP_TILE_ROWS &&
+               p->tiles.b_stride * sizeof(mlp_real) > MLP_SPARSE_BYTES) {
+        const size_t n_tiles = (n_rows + MLP_TILE_ROWS - 1) / MLP_TILE_ROWS;
+        split.first = (n_rows + n_tiles - 1) / n_tiles;
+    }
+    const size_t rest = n_rows - split.first;
+    if (rest <= MLP_TILE_ROWS) { /* without divisions, which a tiny net would feel */
+        split.n_tiles = rest > 0;
+        split.short_rows = rest;
+    } else {
+        split.n_tiles = (rest + MLP_TILE_ROWS - 1) / MLP_TILE_ROWS;
+        split.short_rows = rest / split.n_tiles;
+        split.n_tall = rest % split.n_tiles;
+    }
+    return split;
+}
+
+/* The first tile of a panel, which turns it: a register of columns at a time where the lines of more,
+ * and those of the copy, would push each other out of L1. */
+MLP_INLINE int MLP_REAL(run_turning)(const mlp_tiles *t, size_t rows, size_t vecs) {
+    const mlp_tiles_function *by_vecs = MLP_REAL(turning_table) + rows - 1;
+    const size_t crowding = t->b_copy != NULL ? MLP_ONE_SET_BYTES / 2 : MLP_ONE_SET_BYTES;
+    if (vecs == 1 || t->b_stride * sizeof(mlp_real) % crowding != 0)
+        return by_vecs[(vecs - 1) * MLP_TURNING_ROWS](t);
+    for (size_t v = 0; v < vecs; v++) {
+        mlp_tiles part = *t;
+        part.b += v * MLP_LANES * part.b_stride;
+        if (part.b_copy != NULL) part.b_copy += v * MLP_LANES;
+        if (v + 1 < vecs) part.n_last = MLP_LANES;
+        MLP_REAL(move_columns)(&part, v * MLP_LANES);
+        by_vecs[0](&part);
+    }
+    return 1;
+}
+
+/* All tiles of one panel. */
+MLP_INLINE int MLP_REAL(run_tiles)(mlp_tiles *t, const mlp_product *p, const mlp_row_split *split,
+                                   size_t vecs) {
+    const size_t at = (vecs - 1) * MLP_TILE_ROWS - 1;
+    const mlp_tiles_function *by_rows = MLP_REAL(tile_table)[t->a_is_columns];
+    int finite = 1;
+    t->b_copy = NULL;
+    if (split->first > 0) {
+        t->n_tiles = 1;
+        if (split->n_tiles > 0) t->b_copy = p->scratch;
+        finite &= p->b_is_transposed ? MLP_REAL(run_turning)(t, split->first, vecs)
+                                     : by_rows[at + split->first](t);
+        if (split->n_tiles == 0) return finite;
+        t->b = p->scratch;
+        t->b_stride = MLP_PANEL;
+        t->b_copy = NULL;
+        MLP_REAL(move_rows)(t, split->first);
+    }
+    for (size_t tile = 0;;) {
+        const size_t rows = tile < split->n_tall ? split->short_rows + 1 : split->short_rows;
+        t->n_tiles = tile < split->n_tall ? split->n_tall - tile : split->n_tiles - tile;
+        finite &= by_rows[at + rows](t);
+        tile += t->n_tiles;
+        if (tile == split->n_tiles) return finite;
+        MLP_REAL(move_rows)(t, t->n_tiles * rows);
+    }
 }
 
 /* What is done to a sum comes when it is complete. */
@@ -134,24 +165,14 @@ static int MLP_REAL(product_run)(mlp_product *p) {
     const size_t n_inner = p->tiles.n_inner, b_stride = p->tiles.b_stride;
     int finite = 1;
     if (p->n_rows == 0) return finite;
-    const int copies = !p->b_is_transposed && p->n_rows > 2 * MLP_TILE_ROWS &&
-                       b_stride * sizeof(mlp_real) > MLP_SPARSE_BYTES;
     const mlp_wide_tile *wide_tiles = MLP_REAL(wide_tiles_of)(p);
-    size_t n_tiles = 1, short_rows = p->n_rows, n_tall = 0;
-    if (p->n_rows > MLP_TILE_ROWS) { /* divisions, which a tiny net would feel */
-        n_tiles = (p->n_rows + MLP_TILE_ROWS - 1) / MLP_TILE_ROWS;
-        short_rows = p->n_rows / n_tiles;
-        n_tall = p->n_rows % n_tiles;
-    }
-    const int turning = p->b_is_transposed && !p->a_is_columns && p->n_rows <= MLP_TURNING_ROWS &&
-                        n_inner >= MLP_LANES;
+    const mlp_row_split split = MLP_REAL(split_rows)(p);
 
     for (size_t k0 = 0; k0 == 0 || k0 < n_inner; k0 += MLP_SWEEP) {
         const size_t depth = n_inner - k0 < MLP_SWEEP ? n_inner - k0 : MLP_SWEEP;
         for (size_t column = 0, width; column < p->n_columns; column += width) {
             const size_t left = p->n_columns - column;
-            const mlp_wide_tile *wide = turning ? MLP_REAL(turning_tile)(p->n_rows, left)
-                                                : MLP_REAL(widest_tile)(wide_tiles, left);
+            const mlp_wide_tile *wide = MLP_REAL(widest_tile)(wide_tiles, left);
             const size_t widest = wide ? wide->vecs * MLP_LANES : MLP_PANEL;
             width = left < widest ? left : widest;
             const size_t vecs = (width + MLP_LANES - 1) / MLP_LANES;
@@ -166,23 +187,17 @@ static int MLP_REAL(product_run)(mlp_product *p) {
                 t->b += p->b_is_transposed ? column * b_stride + k0 : k0 * b_stride + column;
                 MLP_REAL(move_columns)(t, column);
                 if (k0 > 0) {
-                    t->a += k0 * (p->a_is_columns ? t->a_stride : 1);
+                    t->a += k0 * (t->a_is_columns ? t->a_stride : 1);
                     t->accumulate = 1;
                 }
                 if (k0 + depth < n_inner) MLP_REAL(sum_only)(t);
             }
             t->n_last = width - (vecs - 1) * MLP_LANES;
-            if (p->b_is_transposed && !turning) {
-                MLP_REAL(transpose_panel)(depth, width, t->b, b_stride, p->scratch);
-                t->b = p->scratch;
-                t->b_stride = MLP_PANEL;
-            }
             if (wide) {
-                t->n_tiles = p->a_is_columns ? p->n_rows : 1;
+                t->n_tiles = t->a_is_columns ? p->n_rows : 1;
                 finite &= wide->run(t);
             } else {
-                finite &= MLP_REAL(run_tiles)(t, n_tiles, short_rows, n_tall, vecs, p->a_is_columns,
-                                              copies ? p->scratch : NULL);
+                finite &= MLP_REAL(run_tiles)(t, p, &split, vecs);
             }
         }
     }

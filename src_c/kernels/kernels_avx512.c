@@ -22,7 +22,8 @@ MLP_TARGET_BEGIN(MLP_AVX512_SETS)
 #define MLP_FOR_EACH_WIDE_1(use)  use(1, 16) use(1, 8) use(1, 4)
 #define MLP_FOR_EACH_WIDE_2(use)  use(2, 8) use(2, 4)
 #define MLP_FOR_EACH_WIDE_3(use)  use(3, 8) use(3, 4)
-#define MLP_FOR_EACH_TURNING(use) MLP_TILES_8(use, 1)
+#define MLP_TURNING_ROWS          10
+#define MLP_FOR_EACH_TURNING(use) MLP_TILES_10(use, 1) MLP_TILES_10(use, 2)
 #include "instantiate.h"
 MLP_TARGET_END
 #else

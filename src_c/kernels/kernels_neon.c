@@ -21,7 +21,8 @@
 #define MLP_FOR_EACH_WIDE_1(use)  use(1, 16) use(1, 8) use(1, 4)
 #define MLP_FOR_EACH_WIDE_2(use)  use(2, 8) use(2, 4)
 #define MLP_FOR_EACH_WIDE_3(use)  use(3, 8) use(3, 4)
-#define MLP_FOR_EACH_TURNING(use) use(1, 1) use(2, 1)
+#define MLP_TURNING_ROWS          2
+#define MLP_FOR_EACH_TURNING(use) use(1, 1) use(2, 1) use(1, 2) use(2, 2)
 #include "instantiate.h"
 #else
 typedef int mlp_kernels_neon_not_on_this_architecture;

@@ -13,21 +13,40 @@
  * columns then, or inputs. The sums are the same, term by term.
  */
 
-/* So many outputs leave a third of a register idle or more, and fit the rows of a tile. */
+/* So many outputs leave a third of a register idle or more. */
 #ifndef MLP_NARROW
-#define MLP_NARROW_LANES (2 * MLP_LANES / 3)
-#define MLP_NARROW       (MLP_NARROW_LANES < MLP_TILE_ROWS ? MLP_NARROW_LANES : MLP_TILE_ROWS)
+#define MLP_NARROW (2 * MLP_LANES / 3)
 /* Samples of a narrow forward product whose sums wait to be turned. */
 #define MLP_NARROW_ROWS 128
 #endif
 
-/* A narrow layer: Z^T = W X^T, so that samples take the lanes, then its transpose and the epilogue. */
+/* to (n_columns, n_rows) = the transpose of from (n_rows, n_columns), both contiguous. */
+static void MLP_REAL(transpose)(size_t n_rows, size_t n_columns, const mlp_real *from,
+                                mlp_real *to) {
+    for (size_t i = 0; i < n_rows; i += MLP_LANES) {
+        const size_t height = n_rows - i < MLP_LANES ? n_rows - i : MLP_LANES;
+        const mlp_tail tail = v_tail(height);
+        for (size_t j = 0; j < n_columns; j += MLP_LANES) {
+            const size_t width = n_columns - j < MLP_LANES ? n_columns - j : MLP_LANES;
+            mlp_vec column[MLP_LANES];
+            MLP_REAL(turn_rest)(height, width, from + i * n_columns + j, n_columns, column);
+            MLP_UNROLL
+            for (size_t k = 0; k < MLP_LANES; k++)
+                if (k < width) v_store_tail(to + (j + k) * n_rows + i, tail, column[k]);
+        }
+    }
+}
+
+/* A narrow layer: Z^T = W X^T, so that samples take the lanes, then its transpose and the epilogue. W
+ * itself waits in scratch. */
 static void MLP_REAL(narrow_forward)(const mlp_product *p) {
     const mlp_tiles *t = &p->tiles;
     const size_t n_outputs = p->n_columns;
     const mlp_tail tail = v_tail(n_outputs);
     const mlp_vec bias = t->bias ? v_load_tail(t->bias, tail) : v_zero();
-    mlp_real sums[MLP_NARROW_LANES * MLP_NARROW_ROWS + 1]; /* 1: no lanes, and so never run */
+    mlp_real sums[MLP_NARROW * MLP_NARROW_ROWS + 1]; /* 1: no lanes, and so never run */
+    _Static_assert(MLP_NARROW <= MLP_TURNING_ROWS, "a product in one tile, without scratch");
+    MLP_REAL(transpose)(t->n_inner, n_outputs, t->b, p->scratch);
     mlp_vec squares[MLP_NOTES];
     MLP_UNROLL
     for (size_t i = 0; i < MLP_NOTES; i++)
@@ -39,12 +58,10 @@ static void MLP_REAL(narrow_forward)(const mlp_product *p) {
         mlp_product turned = {
             .n_rows = n_outputs,
             .n_columns = n_rows,
-            .a_is_columns = 1,
             .b_is_transposed = 1,
-            .scratch = p->scratch,
             .tiles = {.n_inner = t->n_inner,
-                      .a = t->b,
-                      .a_stride = t->b_stride,
+                      .a = p->scratch,
+                      .a_stride = t->n_inner,
                       .b = t->a + first * t->a_stride,
                       .b_stride = t->a_stride,
                       .c = sums,
@@ -120,7 +137,8 @@ static double MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, c
         t->derivative = d;
     }
     const int narrow = layer->n_outputs > 1 && layer->n_outputs <= MLP_NARROW &&
-                       n_rows >= MLP_PANEL && layer->n_inputs >= MLP_PANEL;
+                       n_rows >= MLP_PANEL && layer->n_inputs >= MLP_PANEL &&
+                       layer->n_inputs <= MLP_SWEEP;
     if (narrow)
         MLP_REAL(narrow_forward)(&p);
     else
@@ -157,23 +175,6 @@ static double MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_
     return layer->sums_squares ? MLP_REAL(sum_of_lanes)(squares) : 0.0;
 }
 
-/* to (n_columns, n_rows) = the transpose of from (n_rows, n_columns), both contiguous. */
-static void MLP_REAL(transpose)(size_t n_rows, size_t n_columns, const mlp_real *from,
-                                mlp_real *to) {
-    for (size_t i = 0; i < n_rows; i += MLP_LANES) {
-        const size_t height = n_rows - i < MLP_LANES ? n_rows - i : MLP_LANES;
-        const mlp_tail tail = v_tail(height);
-        for (size_t j = 0; j < n_columns; j += MLP_LANES) {
-            const size_t width = n_columns - j < MLP_LANES ? n_columns - j : MLP_LANES;
-            mlp_vec column[MLP_LANES];
-            MLP_REAL(turn_rest)(height, width, from + i * n_columns + j, n_columns, column);
-            MLP_UNROLL
-            for (size_t k = 0; k < MLP_LANES; k++)
-                if (k < width) v_store_tail(to + (j + k) * n_rows + i, tail, column[k]);
-        }
-    }
-}
-
 /* The gradient of a narrow layer: dW = dZ^T X in scratch, then its transpose. */
 static int MLP_REAL(narrow_backward_weight)(const mlp_product *p) {
     const size_t n_inputs = p->n_rows, n_outputs = p->n_columns;
@@ -181,8 +182,8 @@ static int MLP_REAL(narrow_backward_weight)(const mlp_product *p) {
     mlp_product swapped = {
         .n_rows = n_outputs,
         .n_columns = n_inputs,
-        .a_is_columns = 1,
         .tiles = {.n_inner = t->n_inner,
+                  .a_is_columns = 1,
                   .a = t->b,
                   .a_stride = t->b_stride,
                   .b = t->a,
@@ -205,9 +206,9 @@ static int MLP_REAL(linear_backward_weight)(const mlp_linear *layer, size_t n_ro
     mlp_product p = {
         .n_rows = n_inputs,
         .n_columns = n_outputs,
-        .a_is_columns = 1,
         .scratch = scratch,
         .tiles = {.n_inner = n_rows,
+                  .a_is_columns = 1,
                   .a = (const mlp_real *)x + begin,
                   .a_stride = x_stride,
                   .b = dz,

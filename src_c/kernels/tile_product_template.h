@@ -13,8 +13,9 @@
  * splits and all instruction sets agree to the bit.
  *
  * A is read from where it lies, as rows (inner index contiguous: a forward product) or as columns
- * (row index contiguous: the transposed x of a weight gradient). B lies as rows; or, where one tile
- * is all there is, as columns (the weight of a backward product), which the tile turns in passing.
+ * (row index contiguous: the transposed x of a weight gradient). B lies as rows; or as columns (the
+ * weight of a backward product), which the first tile on a panel turns in passing, and leaves turned
+ * for those below it.
  */
 #define MLP_PANEL        (MLP_TILE_VECS * MLP_LANES)
 #define MLP_ACCUMULATORS (MLP_TILE_ROWS * MLP_TILE_VECS)
@@ -37,9 +38,10 @@ typedef struct mlp_tiles {
     size_t n_inner;
     const mlp_real *a;
     size_t a_stride; /* rows: from row to row; columns: from inner index to inner index */
+    int a_is_columns;
     const mlp_real *b;
     size_t b_stride;  /* from inner index to inner index; B as columns: from column to column */
-    mlp_real *b_copy; /* where the panel is copied to, MLP_PANEL columns a row; or NULL */
+    mlp_real *b_copy; /* where the panel is copied to as rows of MLP_PANEL columns; or NULL */
     size_t n_last;    /* columns in the last register, 1 .. LANES */
     mlp_real *c;
     size_t c_stride;
@@ -65,7 +67,27 @@ typedef struct mlp_tiles {
 /* Rows are addressed from every third row's pointer, so that 14 of them need five registers. */
 #define MLP_ROW_POINTERS ((MLP_TILE_ROWS + 2) / 3)
 
-/* One index of the inner dimension; copies the row of B to `copy` unless that is NULL. */
+/* One index of the inner dimension: the elements of A, `at` from where the rows' pointers are, times
+ * a row of B that lies in registers. */
+MLP_INLINE void MLP_REAL(add_products)(const mlp_real *const *group, size_t row_step,
+                                       const size_t at, const mlp_vec *bv, const size_t rows,
+                                       const size_t vecs, mlp_vec acc[MLP_ACCUMULATORS]) {
+    MLP_UNROLL
+    for (size_t i = 0; i < rows; i++) {
+        const mlp_vec ai = v_set1(group[i / 3][(i % 3) * row_step + at]);
+        MLP_UNROLL
+        for (size_t v = 0; v < vecs; v++)
+            acc[i * vecs + v] = v_fma(ai, bv[v], acc[i * vecs + v]);
+    }
+}
+
+MLP_INLINE void MLP_REAL(advance)(const mlp_real **group, size_t step, const size_t rows) {
+    MLP_UNROLL
+    for (size_t g = 0; g < (rows + 2) / 3; g++)
+        group[g] += step;
+}
+
+/* The same with B as it lies; copies its row to `copy` unless that is NULL. */
 MLP_INLINE void MLP_REAL(tile_step)(const mlp_real *const *group, size_t row_step,
                                     const mlp_real *b, size_t b_stride, mlp_real *copy,
                                     const size_t rows, const size_t vecs, mlp_tail tail,
@@ -82,32 +104,46 @@ MLP_INLINE void MLP_REAL(tile_step)(const mlp_real *const *group, size_t row_ste
             MLP_PREFETCH(b + MLP_FETCH_AHEAD * b_stride + v * MLP_LANES + MLP_LANES - 1);
         }
     }
-    MLP_UNROLL
-    for (size_t i = 0; i < rows; i++) {
-        const mlp_vec ai = v_set1(group[i / 3][(i % 3) * row_step]);
-        MLP_UNROLL
-        for (size_t v = 0; v < vecs; v++)
-            acc[i * vecs + v] = v_fma(ai, bv[v], acc[i * vecs + v]);
-    }
+    MLP_REAL(add_products)(group, row_step, 0, bv, rows, vecs, acc);
 }
 
-/* The next MLP_LANES inner indices of whole registers of columns of B: they are turned and used at
- * once, which spares the memory between. */
-MLP_INLINE void MLP_REAL(turning_step)(const mlp_real *a, size_t a_stride, const mlp_real *b,
-                                       size_t b_stride, const size_t rows, const size_t vecs,
-                                       mlp_vec acc[MLP_ACCUMULATORS]) {
+/* The same with a row of B that has been turned; A lies as rows. */
+MLP_INLINE void MLP_REAL(turned_step)(const mlp_real *const *group, size_t row_step,
+                                      const size_t at, const mlp_vec *bv, mlp_real *copy,
+                                      const size_t rows, const size_t vecs,
+                                      mlp_vec acc[MLP_ACCUMULATORS]) {
+    if (copy != NULL) {
+        MLP_UNROLL
+        for (size_t v = 0; v < vecs; v++)
+            v_store(copy + at * MLP_PANEL + v * MLP_LANES, bv[v]);
+    }
+    MLP_REAL(add_products)(group, row_step, at, bv, rows, vecs, acc);
+}
+
+/* The next inner indices of columns of B, n_last of them in the last register: they are turned and used
+ * at once, which spares the memory between. Registers of columns side by side take half a block each,
+ * one by itself a whole one. */
+#define MLP_TURNED(vecs) ((vecs) == 1 ? MLP_LANES : MLP_HALF_LANES)
+
+MLP_INLINE void MLP_REAL(turning_step)(const mlp_real *const *group, size_t row_step,
+                                       const mlp_real *b, size_t b_stride, size_t n_last,
+                                       mlp_real *copy, const size_t rows, const size_t vecs,
+                                       const size_t turned, mlp_vec acc[MLP_ACCUMULATORS]) {
+    mlp_vec column[MLP_LANES], row[MLP_LANES][MLP_TILE_VECS];
     MLP_UNROLL
     for (size_t v = 0; v < vecs; v++) {
-        mlp_vec column[MLP_LANES];
-        v_turn(b + v * MLP_LANES * b_stride, b_stride, column);
+        const mlp_real *from = b + v * MLP_LANES * b_stride;
+        if (vecs == 1)
+            v_turn(n_last, from, b_stride, column);
+        else
+            v_turn_half(v + 1 < vecs ? MLP_LANES : n_last, from, b_stride, column);
         MLP_UNROLL
-        for (size_t i = 0; i < MLP_LANES; i++) {
-            MLP_UNROLL
-            for (size_t r = 0; r < rows; r++)
-                acc[r * vecs + v] =
-                    v_fma(v_set1(a[r * a_stride + i]), column[i], acc[r * vecs + v]);
-        }
+        for (size_t i = 0; i < turned; i++)
+            row[i][v] = column[i];
     }
+    MLP_UNROLL
+    for (size_t i = 0; i < turned; i++)
+        MLP_REAL(turned_step)(group, row_step, i, row[i], copy, rows, vecs, acc);
 }
 
 /* turned (depth, LANES) = the transpose of b (n_columns, depth), at most LANES each. */
@@ -120,23 +156,24 @@ MLP_NOINLINE void MLP_REAL(turn_to)(size_t n_columns, size_t depth, const mlp_re
         v_store(turned + i * MLP_LANES, column[i]);
 }
 
-/* The same with fewer inner indices, or with columns that do not fill their register: rare. */
-MLP_INLINE void MLP_REAL(turning_rest)(size_t depth, size_t n_last, const mlp_real *a,
-                                       size_t a_stride, const mlp_real *b, size_t b_stride,
-                                       const size_t rows, const size_t vecs,
+/* The same with fewer inner indices. */
+MLP_INLINE void MLP_REAL(turning_rest)(size_t depth, const mlp_real **group, size_t row_step,
+                                       const mlp_real *b, size_t b_stride, size_t n_last,
+                                       mlp_real *copy, const size_t rows, const size_t vecs,
                                        mlp_vec acc[MLP_ACCUMULATORS]) {
-    if (depth > MLP_LANES) depth = MLP_LANES;
+    mlp_real block[MLP_TILE_VECS][MLP_LANES * MLP_LANES];
     MLP_UNROLL
-    for (size_t v = 0; v < vecs; v++) {
-        mlp_real turned[MLP_LANES * MLP_LANES];
+    for (size_t v = 0; v < vecs; v++)
         MLP_REAL(turn_to)(v + 1 < vecs ? MLP_LANES : n_last, depth, b + v * MLP_LANES * b_stride,
-                          b_stride, turned);
-        for (size_t i = 0; i < depth; i++) {
-            const mlp_vec column = v_load(turned + i * MLP_LANES);
-            MLP_UNROLL
-            for (size_t r = 0; r < rows; r++)
-                acc[r * vecs + v] = v_fma(v_set1(a[r * a_stride + i]), column, acc[r * vecs + v]);
-        }
+                          b_stride, block[v]);
+    for (size_t i = 0; i < depth; i++) {
+        mlp_vec row[MLP_TILE_VECS];
+        MLP_UNROLL
+        for (size_t v = 0; v < vecs; v++)
+            row[v] = v_load(block[v] + i * MLP_LANES);
+        MLP_REAL(turned_step)(group, row_step, 0, row, copy, rows, vecs, acc);
+        MLP_REAL(advance)(group, 1, rows);
+        if (copy != NULL) copy += MLP_PANEL;
     }
 }
 
@@ -167,29 +204,30 @@ MLP_INLINE void MLP_REAL(tile_multiply)(const mlp_tiles *t, const mlp_real *a, c
                 acc[i * vecs + v] = v_zero();
         }
         if (kind == MLP_B_COLUMNS) {
+            const size_t turned = MLP_TURNED(vecs);
             size_t k = 0;
-            if (t->n_last == MLP_LANES)
-                for (; k + MLP_LANES <= depth; k += MLP_LANES)
-                    MLP_REAL(turning_step)(a + k, a_stride, b + k, b_stride, rows, vecs, acc);
-            for (; k < depth; k += MLP_LANES)
-                MLP_REAL(turning_rest)(depth - k, t->n_last, a + k, a_stride, b + k, b_stride, rows,
-                                       vecs, acc);
-            a += depth;
+            for (; k + turned <= depth; k += turned) {
+                MLP_REAL(turning_step)(group, row_step, b + k, b_stride, t->n_last, copy, rows,
+                                       vecs, turned, acc);
+                MLP_REAL(advance)(group, turned, rows);
+                if (copy != NULL) copy += turned * MLP_PANEL;
+            }
+            if (k < depth) {
+                MLP_REAL(turning_rest)(depth - k, group, row_step, b + k, b_stride, t->n_last, copy,
+                                       rows, vecs, acc);
+                if (copy != NULL) copy += (depth - k) * MLP_PANEL;
+            }
             b += depth;
             /* Products of few rows do not copy, and those of many have no short tiles. */
         } else if (copy == NULL || rows <= MLP_TILE_ROWS / 2) {
             for (size_t k = 0; k < depth; k++, b += b_stride) {
                 MLP_REAL(tile_step)(group, row_step, b, b_stride, NULL, rows, vecs, tail, acc);
-                MLP_UNROLL
-                for (size_t g = 0; g < (rows + 2) / 3; g++)
-                    group[g] += inner_step;
+                MLP_REAL(advance)(group, inner_step, rows);
             }
         } else {
             for (size_t k = 0; k < depth; k++, b += b_stride, copy += MLP_PANEL) {
                 MLP_REAL(tile_step)(group, row_step, b, b_stride, copy, rows, vecs, tail, acc);
-                MLP_UNROLL
-                for (size_t g = 0; g < (rows + 2) / 3; g++)
-                    group[g] += inner_step;
+                MLP_REAL(advance)(group, inner_step, rows);
             }
         }
         left -= depth;

@@ -259,14 +259,11 @@ static const mlp_wide_tile MLP_REAL(wide_rows)[MLP_WIDE_ROWS][4] = {
 static const mlp_wide_tile MLP_REAL(wide_columns)[4] = {
     MLP_FOR_EACH_WIDE_1(MLP_WIDE_ENTRY_COLUMNS){0, NULL}};
 
-/* Few rows of a product with B as columns: too few to pay for a panel of its own. One row takes two
- * registers, so that one's additions hide the other's latency. */
+/* The first tile on a panel of B as columns, which turns it. */
 #define MLP_TURNING_DEFINE(r, v) MLP_TILE_FUNCTION(r, v, MLP_B_COLUMNS)
-#define MLP_TURNING_ENTRY(r, v)  {v, MLP_TILE_NAME(r, v, MLP_B_COLUMNS)},
-MLP_TURNING_DEFINE(1, 2)
+#define MLP_TURNING_ENTRY(r, v)  MLP_TILE_NAME(r, v, MLP_B_COLUMNS),
 MLP_FOR_EACH_TURNING(MLP_TURNING_DEFINE)
 
-static const mlp_wide_tile MLP_REAL(turning_pair) = {2, MLP_TILE_NAME(1, 2, MLP_B_COLUMNS)};
-/* by rows - 1 */
-static const mlp_wide_tile MLP_REAL(turning_rows)[] = {MLP_FOR_EACH_TURNING(MLP_TURNING_ENTRY)};
-#define MLP_TURNING_ROWS (sizeof MLP_REAL(turning_rows) / sizeof *MLP_REAL(turning_rows))
+/* [(vecs - 1) * MLP_TURNING_ROWS + rows - 1] */
+static const mlp_tiles_function MLP_REAL(turning_table)[MLP_TILE_VECS * MLP_TURNING_ROWS] = {
+    MLP_FOR_EACH_TURNING(MLP_TURNING_ENTRY)};
