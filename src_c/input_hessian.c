@@ -189,6 +189,7 @@ mlp_status mlp_input_hessian(mlp_workspace *w, const void *parameters, size_t n_
         .n_strips = n_threads,
         .n_rows = mlp_query_rows(kernels, n_samples, 3 * net->total_width, n_threads),
         .keeps = {[MLP_KEPT_OUTPUT] = 1, [MLP_KEPT_DERIVATIVE] = 1, [MLP_KEPT_CURVATURE] = 1},
+        .spares_output = 1,
         .buffer_reals = {[CHANGES] = mlp_product_or_huge(n_inputs, n_units),
                          [COTANGENTS] = mlp_product_or_huge(n_outputs, n_units),
                          [BENT] = mlp_product_or_huge(n_bent * n_inputs, n_units) +

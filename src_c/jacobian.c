@@ -151,6 +151,7 @@ mlp_status mlp_jacobian(mlp_workspace *w, const void *parameters, size_t n_sampl
         .n_strips = n_threads,
         .n_rows = n_rows,
         .keeps = {[MLP_KEPT_OUTPUT] = 1, [MLP_KEPT_DERIVATIVE] = 1},
+        .spares_output = 1,
         .buffer_reals = {n_reals, n_reals},
         .shared_reals = forward_mode ? 0 : last->n_inputs * last->n_outputs,
     };

@@ -78,6 +78,7 @@ mlp_status mlp_jvp(mlp_workspace *w, const void *parameters, size_t n_samples, c
         .n_strips = n_threads,
         .n_rows = n_rows,
         .keeps = {[MLP_KEPT_OUTPUT] = 1, [MLP_KEPT_DERIVATIVE] = 1},
+        .spares_output = 1,
         .buffer_reals = {n_reals, n_reals, direction != NULL ? n_reals : 0},
     };
     const mlp_status status = mlp_query_prepare(w, &needs);

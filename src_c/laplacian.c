@@ -78,6 +78,7 @@ mlp_status mlp_laplacian(mlp_workspace *w, const void *parameters, size_t n_samp
         .n_strips = n_threads,
         .n_rows = n_rows,
         .keeps = {[MLP_KEPT_OUTPUT] = 1, [MLP_KEPT_DERIVATIVE] = 1, [MLP_KEPT_CURVATURE] = 1},
+        .spares_output = 1,
         .buffer_reals = {n_reals, n_reals},
     };
     const mlp_status status = mlp_query_prepare(w, &needs);

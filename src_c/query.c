@@ -21,6 +21,8 @@ static int keeps(const mlp_network *net, const mlp_query_needs *needs, size_t l,
         (what == MLP_KEPT_OUTPUT || what == MLP_KEPT_DERIVATIVE))
         return 0;
     switch (what) {
+    case MLP_KEPT_OUTPUT: /* which is also where a derivative is made from */
+        return !(needs->spares_output && is_last && f == MLP_IDENTITY);
     case MLP_KEPT_DERIVATIVE:
         return f != MLP_SOFTMAX && !(is_last && f == MLP_IDENTITY);
     case MLP_KEPT_CURVATURE:
@@ -156,6 +158,7 @@ const void *mlp_query_forward(const mlp_workspace *w, const mlp_query_strip *str
         void *z = mlp_kept_at(kernels, layer, MLP_KEPT_OUTPUT_PRE_ACTIVATION, first);
         void *curvature = mlp_kept_at(kernels, layer, MLP_KEPT_CURVATURE, first);
         if (y != NULL && l + 1 == net->n_layers) output = y;
+        if (output == NULL && z == NULL) break; /* spared */
         kernels->linear_forward(&w->query->linears[l], n_rows, input, input_stride,
                                 curvature != NULL ? curvature : z, output,
                                 mlp_kept_at(kernels, layer, MLP_KEPT_DERIVATIVE, first),

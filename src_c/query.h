@@ -42,6 +42,7 @@ typedef struct mlp_query_needs {
     size_t n_directions;                    /* rows of a sample, where there are any */
     int64_t keeps[MLP_N_KEPT];              /* whether; so wide that no padding is compared */
     int64_t ends_before_activation;         /* whether of the output layer z alone is computed */
+    int64_t spares_output;                  /* whether an identity at the output is for y alone */
     size_t buffer_reals[MLP_QUERY_BUFFERS]; /* of plain buffers, in each set */
     size_t shared_reals;                    /* of one more, for all */
     size_t n_inner;                         /* the longest inner dimension of a product */
@@ -92,7 +93,7 @@ size_t mlp_query_rows(const mlp_kernels *kernels, size_t n_samples, size_t reals
 
 /* n_rows samples through all layers, from row `first` of the strip's arrays on: fills the first four
  * of what is kept, and y (n_rows, K) unless NULL, where the last output then goes. x and y are those
- * of row `first`. The result is the last output, wherever it lies. */
+ * of row `first`. The result is the last output that was computed, wherever it lies. */
 const void *mlp_query_forward(const mlp_workspace *workspace, const mlp_query_strip *strip,
                               size_t first, size_t n_rows, const void *x, void *y, void *scratch);
 
