@@ -1,26 +1,33 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What `benchmarks.optimizers` has trained: a function without noise, and measurements.
+"""What `benchmarks.optimizers` has trained: functions without noise, and measurements.
 
-The inverse dynamics are those of a planar arm of two links with their masses at the ends: which two
-torques give these accelerations? (M. Spong, S. Hutchinson, M. Vidyasagar, "Robot modeling and
-control", 2006, section 7.3.)
+Volume and enthalpy of water are those of `benchmarks.water`. The inverse dynamics are those of a
+planar arm of two links with their masses at the ends: which two torques give these accelerations?
+(M. Spong, S. Hutchinson, M. Vidyasagar, "Robot modeling and control", 2006, section 7.3.)
 
 The measurements are real, as scikit-learn brings them. Nuclei: 569 images of cells (W. Street,
 W. Wolberg, O. Mangasarian, "Nuclear feature extraction for breast tumor diagnosis", 1993; UCI
 repository); what is learnt is the mean area from the nine other means, radius and perimeter among
 them, so that little of it is noise. Diabetes: 442 patients, and how their disease went on for a
 year (B. Efron, T. Hastie, I. Johnstone, R. Tibshirani, "Least angle regression", 2004); half of it
-is noise. Digits: 1797 scanned ones (UCI repository).
+is noise. Digits: 1797 scanned ones (UCI repository). Yachts: 308 towing tests of 22 hulls, whose
+resistance is measured so well that little of it is noise (J. Gerritsma, R. Onnink, A. Versluis,
+"Geometry, resistance and stability of the Delft systematic yacht hull series", 1981; UCI
+repository, CC BY 4.0); no library brings them, so that their file is given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+
+from .water import volume_and_enthalpy
 
 LINKS, MASSES, GRAVITY = (1.0, 0.7), (2.0, 1.0), 9.81
 MEAN_AREA = 3  # column of the nuclei; the first ten are means
@@ -78,6 +85,14 @@ def arm(_: int) -> Data:
     return Data(state[:1000], y[:1000], state[1000:], y[1000:])
 
 
+def water(_: int) -> Data:
+    """10 to 100 MPa, 0 to 300 C: 1000 samples, and as many to be judged by; always the same."""
+    state = np.random.default_rng(0).uniform(-1.0, 1.0, (2000, 2))
+    y = volume_and_enthalpy(55.0 + 45.0 * state[:, 0], 423.15 + 150.0 * state[:, 1])
+    y = (y - y.mean(axis=0)) / y.std(axis=0)
+    return Data(state[:1000], y[:1000], state[1000:], y[1000:])
+
+
 def digits(_: int) -> Data:
     """Scanned digits, ten classes, 500 rows to be judged by; the same for every seed."""
     x, y = load_digits(return_X_y=True)
@@ -109,8 +124,23 @@ def diabetes(seed: int) -> Data:
     return split(*load_diabetes(return_X_y=True), seed)
 
 
+def yachts(path: Path, seed: int) -> Data:
+    """Resistance of a hull from five ratios of its dimensions and its speed."""
+    table = np.loadtxt(path)
+    return split(table[:, :6], table[:, 6], seed)
+
+
+def yacht_task(path: Path) -> Task:
+    """What is learnt from ``yacht_hydrodynamics.data``, the file of the UCI repository."""
+    return Task(
+        "yachts 6-10-1", (6, 10, 1), "tanh", "mse", partial(yachts, path), (2.0, 1.1, 1.02), 2.0,
+        l2=1e-5, is_relative=True,
+    )  # fmt: skip
+
+
 TASKS = (
     Task("arm 6-20-20-2", (6, 20, 20, 2), "tanh", "mse", arm, (1e-2, 1e-4, 1e-6), 6.0),
+    Task("water 2-12-2", (2, 12, 2), "tanh", "mse", water, (1e-3, 1e-5, 1e-7), 6.0),
     Task(
         "nuclei 9-10-1", (9, 10, 1), "tanh", "mse", nuclei, (2.0, 1.1, 1.02), 2.0,
         l2=1e-5, is_relative=True,

@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
@@ -26,7 +27,7 @@ from threadpoolctl import threadpool_limits
 
 import mlpcore
 
-from .optimizer_tasks import TASKS, Data, Task
+from .optimizer_tasks import TASKS, Data, Task, yacht_task
 
 FOREVER = 10**9  # epochs
 
@@ -193,11 +194,17 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks optimizers", description=__doc__)
     parser.add_argument("--seeds", type=int, default=5, help="first weights of each net")
     parser.add_argument("--only", metavar="NAME", default="", help="tasks whose name begins so")
+    parser.add_argument(
+        "--yachts", type=Path, metavar="FILE", help="yacht_hydrodynamics.data, to learn it as well"
+    )
     arguments = parser.parse_args(words)
+    if arguments.yachts is not None and not arguments.yachts.is_file():
+        parser.error(f"--yachts: expected a file, got {arguments.yachts}")
+    tasks = TASKS if arguments.yachts is None else (*TASKS, yacht_task(arguments.yachts))
     warnings.simplefilter("ignore", ConvergenceWarning)
     mlpcore.set_n_threads(1)
     with threadpool_limits(1):
-        for task in TASKS:
+        for task in tasks:
             if task.name.startswith(arguments.only):
                 print(report(task, arguments.seeds), end="\n\n", flush=True)
     return 0

@@ -175,6 +175,7 @@ cdef extern from "mlpcore.h" nogil:
                                size_t n_threads)
     void mlp_permutation(uint64_t seed, uint64_t epoch, size_t n, int64_t *order)
     uint64_t mlp_random_key(uint64_t seed, mlp_key_purpose purpose, uint64_t index)
+    void mlp_solve_factored(size_t n, const double *lower, double *x)
     void mlp_loss_evaluate(mlp_dtype dtype, const mlp_loss *loss, size_t n_outputs,
                            const mlp_batch *batch, const void *prediction, void *gradient,
                            double *value)

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 # LAPACK's copy of it.
 N_MATRICES = 3
 
-# Columns of a triangle that are solved for at a time, by a call of LAPACK that takes some 20 us.
-BLOCK_COLUMNS = 64
-
 # How far along a step, on both sides, the change of J s is looked at; and what the second part of a
 # step may be of the first.
 PROBE, LONGEST_BEND = 0.1, 0.375
@@ -344,13 +341,7 @@ def damped_factor(hessian: Array, diagonal: Array, mu: float) -> Array | None:
 
 
 def solve_factored(lower: Array, right: Array) -> Array:
-    """Solve lower lower^T x = right. NumPy has no solver for triangles, and so takes the blocks."""
-    x, n = right.copy(), len(right)
-    starts = range(0, n, BLOCK_COLUMNS)
-    for i in starts:
-        rows = slice(i, i + BLOCK_COLUMNS)
-        x[rows] = np.linalg.solve(lower[rows, rows], x[rows] - lower[rows, :i] @ x[:i])
-    for i in reversed(starts):
-        rows, end = slice(i, i + BLOCK_COLUMNS), i + BLOCK_COLUMNS
-        x[rows] = np.linalg.solve(lower[rows, rows].T, x[rows] - lower[end:, rows].T @ x[end:])
+    """The x with lower lower^T x = right."""
+    x = right.copy()
+    _core.solve_factored(lower, x)
     return x

@@ -271,6 +271,10 @@ typedef enum mlp_key_purpose {
 } mlp_key_purpose;
 uint64_t mlp_random_key(uint64_t seed, mlp_key_purpose purpose, uint64_t index);
 
+/* Solves A x = b with the lower factor (n, n) of A = L L^T; x (n,) is b before, and the solution
+ * afterwards. What is above L's diagonal is not looked at. */
+void mlp_solve_factored(size_t n, const double *lower, double *x);
+
 /* The loss of bare predictions (N, K); gradient (N, K) = dl/dprediction or NULL. batch->x is not
  * looked at. */
 void mlp_loss_evaluate(mlp_dtype dtype, const mlp_loss *loss, size_t n_outputs,

@@ -125,6 +125,13 @@ def permutation(uint64_t seed, uint64_t epoch, size_t n):
     return order
 
 
+def solve_factored(cnp.ndarray lower not None, cnp.ndarray x not None):
+    """Overwrite x (n,) by what `lower` (n, n) times its transpose takes to it, both float64."""
+    with nogil:
+        mlp_solve_factored(<size_t> x.shape[0], <const double *> cnp.PyArray_DATA(lower),
+                           <double *> cnp.PyArray_DATA(x))
+
+
 KEYS = {"blocks": MLP_KEY_BLOCKS, "rows": MLP_KEY_ROWS, "held_out": MLP_KEY_HELD_OUT}
 
 

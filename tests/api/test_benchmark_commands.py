@@ -35,6 +35,7 @@ def test_every_command_says_what_it_does():
         (["--threads", "0"], "--threads: expected at least 1, got 0"),  # of speed
         (["--peers", "numpi"], "--peers: expected some of"),
         (["first_prediction", "no.whl"], "wheel: expected a file, got no.whl"),
+        (["optimizers", "--yachts", "no.data"], "--yachts: expected a file, got no.data"),
     ],
 )
 def test_what_is_not_understood_is_refused(words, message):
