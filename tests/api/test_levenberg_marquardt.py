@@ -5,11 +5,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from guarded import guarded
 from regression import make_net, regression_data
 from tolerances import GAUSS_NEWTON, TRAINED, assert_close
 
 import mlpcore
-from mlpcore import levenberg_marquardt, reference
+from mlpcore import _core, levenberg_marquardt, reference
 from mlpcore._validation import Batch
 from mlpcore.full_batch_problem import FullBatchProblem
 from mlpcore.topology import layer_views
@@ -322,7 +323,7 @@ def test_the_bend_saves_steps_in_a_curved_valley():
     assert reached[0] < 0.75 * reached[1]
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, 63, 64, 65, 200])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 64, 201])
 def test_damped_solutions(n):
     rng = np.random.default_rng(n)
     root = rng.standard_normal((n, n))
@@ -333,6 +334,11 @@ def test_damped_solutions(n):
         lower = levenberg_marquardt.damped_factor(hessian, diagonal, mu)
         got = levenberg_marquardt.solve_factored(lower, -gradient)
         assert_close(got, want, GAUSS_NEWTON["float64"])
+        # Nothing is read that is not L, neither beside it nor behind it.
+        lower[np.triu_indices(n, 1)] = np.nan
+        again = guarded(-gradient)
+        _core.solve_factored(guarded(lower), again)
+        assert np.array_equal(again, got)
     assert levenberg_marquardt.damped_factor(-root @ root.T, -diagonal, 0.0) is None
 
 

@@ -204,6 +204,20 @@ def test_the_advice_for_a_function_is_right():
     np.testing.assert_allclose(got, net.hvp(x, y, "mse", vector), rtol=0, atol=1e-8)
 
 
+@pytest.mark.parametrize("output", ["identity", "sigmoid", "softmax"])
+def test_a_loss_of_known_curvature_has_the_exact_product(output):
+    """What docs/questions/own_loss.md says: a squared error with the same dl/dy_hat, put right."""
+    net = make_net(output, 3, "float64")
+    x = rows(net)
+    y, vector, loss = targets(net, len(x)), vector_of(net), losses.Poisson()
+    y_hat, dy_hat = net.jvp(x, parameters_tangent=vector)
+    shifted = y_hat - loss.gradient(y_hat, y) / 2
+    curvature = np.exp(y_hat) / y_hat.size
+    got = net.hvp(x, shifted, losses.MSE("sum"), vector)
+    got += net.vjp(x, (curvature - 2) * dy_hat).flat
+    assert_close(got, net.hvp(x, y, loss, vector), SECOND_ORDER["float64"])
+
+
 def test_what_does_not_fit_is_refused():
     net = make_net("tanh", 2, "float32")
     x, vector = rows(net), vector_of(net)
