@@ -71,6 +71,24 @@ MLP_INLINE void MLP_REAL(move_columns)(mlp_tiles *t, size_t column) {
     if (t->parameters != NULL) t->parameters += column;
 }
 
+/* Too few inner indices for a tile to turn B in passing. */
+MLP_INLINE int MLP_REAL(is_turned_before)(const mlp_product *p) {
+    return p->b_is_transposed && p->tiles.n_inner < MLP_LANES;
+}
+
+/* panel (depth, MLP_PANEL) = the transpose of b (width, depth) for those. What lies beyond the last
+ * register that has a column is left as it is: no tile reads it. */
+static void MLP_REAL(turn_panel)(size_t depth, size_t width, const mlp_real *b, size_t b_stride,
+                                 mlp_real *panel) {
+    for (size_t j = 0; j < width; j += MLP_LANES) {
+        mlp_vec column[MLP_LANES];
+        MLP_REAL(turn_rest)(width - j, depth, b + j * b_stride, b_stride, column);
+        MLP_UNROLL
+        for (size_t i = 0; i < MLP_LANES; i++)
+            if (i < depth) v_store(panel + i * MLP_PANEL + j, column[i]);
+    }
+}
+
 /* How the rows of a product are cut: a first tile that leaves the panel of B where the others find
  * it, unless its height is 0, and then `n_tall` tiles of short_rows + 1 rows, and shorter ones. */
 #define mlp_row_split MLP_REAL(row_split)
@@ -81,7 +99,9 @@ typedef struct mlp_row_split {
 MLP_INLINE mlp_row_split MLP_REAL(split_rows)(const mlp_product *p) {
     const size_t n_rows = p->n_rows;
     mlp_row_split split = {.short_rows = n_rows};
-    if (p->b_is_transposed) {
+    if (MLP_REAL(is_turned_before)(p)) {
+        split.first = 0;
+    } else if (p->b_is_transposed) {
         split.first = n_rows;
         if (n_rows > MLP_TURNING_ROWS) {
             const size_t n_others = (n_rows - MLP_TURNING_ROWS + MLP_TILE_ROWS - 1) / MLP_TILE_ROWS;
@@ -193,6 +213,11 @@ static int MLP_REAL(product_run)(mlp_product *p) {
                 if (k0 + depth < n_inner) MLP_REAL(sum_only)(t);
             }
             t->n_last = width - (vecs - 1) * MLP_LANES;
+            if (MLP_REAL(is_turned_before)(p)) {
+                MLP_REAL(turn_panel)(depth, width, t->b, b_stride, p->scratch);
+                t->b = p->scratch;
+                t->b_stride = MLP_PANEL;
+            }
             if (wide) {
                 t->n_tiles = t->a_is_columns ? p->n_rows : 1;
                 finite &= wide->run(t);
