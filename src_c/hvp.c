@@ -163,7 +163,8 @@ static void hvp_weight_task(void *context, size_t task, size_t worker) {
     if (part == 0 && net->has_bias)
         kernels->linear_backward_bias(
             &query->products[l], n_rows, kept->kept[MLP_KEPT_GRAD_TANGENT], kept->stride,
-            region->accumulate, mlp_at(kernels, region->product, layer->bias_offset));
+            region->accumulate, mlp_at(kernels, region->product, layer->bias_offset), NULL, 0,
+            NULL);
 }
 
 mlp_status mlp_hvp(mlp_workspace *w, const void *parameters, const mlp_batch *batch,

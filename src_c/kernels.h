@@ -79,9 +79,11 @@ typedef struct mlp_kernels {
                                   const mlp_optimizer *update, int sure, void *weight,
                                   void *scratch);
 
-    /* db (n_outputs) = sum over rows of dz, added to what is there if accumulate. */
-    void (*linear_backward_bias)(const mlp_linear *layer, size_t n_rows, const void *dz,
-                                 size_t dz_stride, int accumulate, void *grad_bias);
+    /* db (n_outputs) = sum over rows of dz, added to what is there if accumulate; update, sure and the
+     * result as for the weight. */
+    int (*linear_backward_bias)(const mlp_linear *layer, size_t n_rows, const void *dz,
+                                size_t dz_stride, int accumulate, void *grad_bias,
+                                const mlp_optimizer *update, int sure, void *bias);
 
     /* The largest magnitude of a, at least 0; infinite if one is not finite. */
     double (*largest)(size_t n_rows, size_t n_columns, const void *a, size_t stride);
@@ -169,10 +171,6 @@ typedef struct mlp_kernels {
                            void *changes, void *spread, void *hessian);
 
     /* ---- of the optimizers ---- */
-
-    /* Plain SGD: gradients become what the parameters were. Whether the new ones are finite. */
-    int (*sgd_exchange)(const mlp_optimizer *optimizer, size_t n, void *parameters,
-                        void *gradients);
 
     /*
      * Reals [0, n) of the flat vectors, with the bias corrections that optimizer.c computed. With

@@ -92,7 +92,8 @@ static void sample_task(void *context, size_t task, size_t worker) {
                                             0, NULL, scratch);
             if (net->has_bias)
                 kernels->linear_backward_bias(&query->products[l], 1, grad, layer->n_outputs, 0,
-                                              mlp_at(kernels, gradient, layer->bias_offset));
+                                              mlp_at(kernels, gradient, layer->bias_offset), NULL,
+                                              0, NULL);
         }
         if (region->norms != NULL) region->norms[first + i] = sqrt(squares);
     }

@@ -39,10 +39,10 @@ static void add_summed(const mlp_sobolev_region *region, size_t l, size_t begin,
                                : layers[l].kept[MLP_KEPT_DIRECTIONS_GRAD];
         const mlp_linear row = {.n_outputs = layer->n_outputs};
         for (size_t d = begin; d < end; d++)
-            kernels->linear_backward_bias(&row, n_rows,
-                                          mlp_const_at(kernels, grad, d * layers[l].stride),
-                                          n_directions * layers[l].stride, 1,
-                                          mlp_at(kernels, gradient, d * layer->n_outputs));
+            kernels->linear_backward_bias(
+                &row, n_rows, mlp_const_at(kernels, grad, d * layers[l].stride),
+                n_directions * layers[l].stride, 1, mlp_at(kernels, gradient, d * layer->n_outputs),
+                NULL, 0, NULL);
         return;
     }
     const size_t n = end - begin, n_weights = layer->n_inputs * layer->n_outputs;
@@ -54,7 +54,7 @@ static void add_summed(const mlp_sobolev_region *region, size_t l, size_t begin,
         kernels->linear_backward_bias(
             &column, n_rows,
             mlp_const_at(kernels, layers[l - 1].kept[MLP_KEPT_DIRECTIONS_GRAD], k * stride + begin),
-            n_directions * stride, 0, mlp_at(kernels, sums, k * n));
+            n_directions * stride, 0, mlp_at(kernels, sums, k * n), NULL, 0, NULL);
     kernels->turn(layer->n_outputs, n, sums, turned);
     void *rows = mlp_at(kernels, gradient, begin * layer->n_outputs);
     kernels->add(n * layer->n_outputs, rows, turned, rows);
@@ -76,9 +76,9 @@ static void sobolev_weight_task(void *context, size_t task, size_t worker) {
     void *gradient = mlp_at(kernels, region->gradients, layer->weight_offset);
     void *scratch = mlp_query_scratch(query, worker);
     if (part == 0 && net->has_bias)
-        kernels->linear_backward_bias(&query->products[l], n_rows, at->kept[MLP_KEPT_GRAD],
-                                      at->stride, region->accumulate,
-                                      mlp_at(kernels, region->gradients, layer->bias_offset));
+        kernels->linear_backward_bias(
+            &query->products[l], n_rows, at->kept[MLP_KEPT_GRAD], at->stride, region->accumulate,
+            mlp_at(kernels, region->gradients, layer->bias_offset), NULL, 0, NULL);
     if (begin >= end) return;
     kernels->linear_backward_weight(
         &query->products[l], n_rows, l > 0 ? at[-1].kept[MLP_KEPT_OUTPUT] : region->block.x,

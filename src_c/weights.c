@@ -132,6 +132,9 @@ static void weight_task(void *context, size_t task, size_t worker) {
     const size_t input_stride = l > 0 ? w->layers[l - 1].stride : weights->x_stride;
     void *scratch = (unsigned char *)w->scratch + worker * w->scratch_bytes;
     void *parameters = weights->pass->parameters;
+    const mlp_optimizer *exchanged =
+        way == MLP_EXCHANGE || way == MLP_SURE_TILES ? weights->pass->update : NULL;
+    const int sure = way == MLP_SURE_TILES;
     int finite = 1;
     if (way == MLP_SURE_PIECES)
         update_pieces(weights, l, begin, end, input, input_stride,
@@ -140,19 +143,15 @@ static void weight_task(void *context, size_t task, size_t worker) {
         finite = kernels->linear_backward_weight(
             &w->linears[l], weights->n_rows, input, input_stride, delta, stride, begin, end,
             weights->accumulate, mlp_at(kernels, weights->gradients, layer->weight_offset),
-            way == MLP_GRADIENTS ? NULL : weights->pass->update, way == MLP_SURE_TILES,
-            mlp_at(kernels, parameters, layer->weight_offset), scratch);
+            exchanged, sure, mlp_at(kernels, parameters, layer->weight_offset), scratch);
     if (part == 0 && w->network->has_bias) {
         void *grad_bias = mlp_at(kernels, weights->gradients, layer->bias_offset);
-        kernels->linear_backward_bias(&w->linears[l], weights->n_rows, delta, stride,
-                                      weights->accumulate, grad_bias);
-        if (way == MLP_SURE_PIECES || way == MLP_SURE_TILES)
+        finite &= kernels->linear_backward_bias(&w->linears[l], weights->n_rows, delta, stride,
+                                                weights->accumulate, grad_bias, exchanged, sure,
+                                                mlp_at(kernels, parameters, layer->bias_offset));
+        if (way == MLP_SURE_PIECES)
             mlp_update_range(&weights->update, 1, layer->bias_offset, layer->n_outputs, parameters,
                              grad_bias);
-        else if (way == MLP_EXCHANGE)
-            finite &=
-                kernels->sgd_exchange(weights->pass->update, layer->n_outputs,
-                                      mlp_at(kernels, parameters, layer->bias_offset), grad_bias);
     }
     if (!finite) atomic_store_explicit(&weights->not_finite, 1, memory_order_relaxed);
 }

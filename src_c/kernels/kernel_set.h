@@ -44,7 +44,6 @@ const mlp_kernels MLP_REAL(mlp_kernels) = {
     .softmax_laplacian = MLP_REAL(softmax_laplacian),
     .directions_backward = MLP_REAL(directions_backward),
     .output_hessian = MLP_REAL(output_hessian),
-    .sgd_exchange = MLP_REAL(sgd_exchange),
     .sgd_step = MLP_REAL(sgd_step),
     .adam_step = MLP_REAL(adam_step),
     .rmsprop_step = MLP_REAL(rmsprop_step),

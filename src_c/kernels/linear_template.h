@@ -101,7 +101,7 @@ static double MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, c
                                        size_t x_stride, void *z, void *a, void *d, size_t stride,
                                        void *scratch) {
     const int whole_row = layer->activation == MLP_SOFTMAX;
-    mlp_real squares[MLP_LANES];
+    MLP_ALIGNED(MLP_ALIGNMENT) mlp_real squares[MLP_LANES];
     if (layer->sums_squares) memset(squares, 0, sizeof squares);
     mlp_real *sum = z ? z : a;
     mlp_product p = {
@@ -152,7 +152,7 @@ static double MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_
                                               size_t d_stride, int d_is_relu, void *dx,
                                               size_t dx_stride, void *scratch) {
     const int one_output = layer->n_outputs == 1;
-    mlp_real squares[MLP_LANES];
+    MLP_ALIGNED(MLP_ALIGNMENT) mlp_real squares[MLP_LANES];
     if (layer->sums_squares) memset(squares, 0, sizeof squares);
     mlp_product p = {
         .n_rows = n_rows,
@@ -173,6 +173,26 @@ static double MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_
     };
     MLP_REAL(product_run)(&p);
     return layer->sums_squares ? MLP_REAL(sum_of_lanes)(squares) : 0.0;
+}
+
+/* Plain SGD with a way back: the gradients give way to the parameters as they were. */
+static int MLP_REAL(sgd_exchange)(const mlp_optimizer *optimizer, size_t n, void *parameters,
+                                  void *gradients) {
+    const mlp_sgd_constants constants = MLP_REAL(sgd_constants_of)(optimizer);
+    mlp_real *p = parameters, *g = gradients;
+    mlp_vec found[MLP_NOTES];
+    for (size_t i = 0; i < MLP_NOTES; i++)
+        found[i] = v_zero();
+    for (size_t j = 0; j < n; j += MLP_LANES) {
+        const mlp_tail tail = v_tail(n - j < MLP_LANES ? n - j : MLP_LANES);
+        const mlp_vec before = v_load_tail(p + j, tail);
+        const mlp_vec updated =
+            MLP_REAL(sgd_update)(&constants, before, v_load_tail(g + j, tail), NULL);
+        found[0] = MLP_REAL(note_not_finite)(updated, found[0]); /* beyond a tail: 0 */
+        v_store_tail(p + j, tail, updated);
+        v_store_tail(g + j, tail, before);
+    }
+    return MLP_REAL(found_none)(found);
 }
 
 /* The gradient of a narrow layer: dW = dZ^T X in scratch, then its transpose. */
@@ -243,11 +263,12 @@ static int MLP_REAL(linear_backward_weight)(const mlp_linear *layer, size_t n_ro
  * a chunk is never -0, so that to add the first one to 0 keeps its bits. */
 MLP_INLINE void MLP_REAL(sum_rows)(size_t n_rows, const mlp_real *dz, size_t dz_stride,
                                    const size_t vecs, mlp_tail tail, int accumulate,
-                                   mlp_real *sum) {
-    mlp_vec total[MLP_BIAS_VECS];
+                                   const mlp_real *sum, mlp_vec total[MLP_BIAS_VECS]) {
     MLP_UNROLL
     for (size_t v = 0; v < vecs; v++)
-        total[v] = accumulate ? v_load_tail(sum + v * MLP_LANES, tail) : v_zero();
+        total[v] = !accumulate    ? v_zero()
+                   : v + 1 < vecs ? v_load(sum + v * MLP_LANES)
+                                  : v_load_tail(sum + v * MLP_LANES, tail);
     for (size_t r0 = 0; r0 < n_rows; r0 += MLP_CHUNK) {
         const size_t depth = n_rows - r0 < MLP_CHUNK ? n_rows - r0 : MLP_CHUNK;
         mlp_vec chunk[MLP_BIAS_VECS];
@@ -257,27 +278,82 @@ MLP_INLINE void MLP_REAL(sum_rows)(size_t n_rows, const mlp_real *dz, size_t dz_
         for (size_t r = 0; r < depth; r++, dz += dz_stride) {
             MLP_UNROLL
             for (size_t v = 0; v < vecs; v++)
-                chunk[v] = v_add(chunk[v], v_load_tail(dz + v * MLP_LANES, tail));
+                chunk[v] = v_add(chunk[v], v + 1 < vecs ? v_load(dz + v * MLP_LANES)
+                                                        : v_load_tail(dz + v * MLP_LANES, tail));
         }
         MLP_UNROLL
         for (size_t v = 0; v < vecs; v++)
             total[v] = v_add(total[v], chunk[v]);
     }
-    MLP_UNROLL
-    for (size_t v = 0; v < vecs; v++)
-        v_store_tail(sum + v * MLP_LANES, tail, total[v]);
 }
 
-static void MLP_REAL(linear_backward_bias)(const mlp_linear *layer, size_t n_rows, const void *dz,
-                                           size_t dz_stride, int accumulate, void *grad_bias) {
+/* The sums go to sum; or, bias not NULL, they update these columns of it, and unless sure what these
+ * were goes to sum. */
+MLP_INLINE void MLP_REAL(bias_columns)(size_t n_rows, const mlp_real *dz, size_t dz_stride,
+                                       const size_t vecs, mlp_tail tail, int accumulate,
+                                       mlp_real *sum, const mlp_sgd_constants *constants, int sure,
+                                       mlp_real *bias, mlp_vec found[MLP_NOTES]) {
+    mlp_vec total[MLP_BIAS_VECS];
+    MLP_REAL(sum_rows)(n_rows, dz, dz_stride, vecs, tail, accumulate, sum, total);
+    MLP_UNROLL
+    for (size_t v = 0; v < vecs; v++) {
+        const size_t at = v * MLP_LANES;
+        const int whole = v + 1 < vecs;
+        if (bias != NULL) {
+            const mlp_vec before = whole ? v_load(bias + at) : v_load_tail(bias + at, tail);
+            const mlp_vec after = MLP_REAL(sgd_update)(constants, before, total[v], NULL);
+            if (whole)
+                v_store(bias + at, after);
+            else
+                v_store_tail(bias + at, tail, after);
+            if (sure) continue;
+            found[v % MLP_NOTES] = MLP_REAL(note_not_finite)(after, found[v % MLP_NOTES]);
+            total[v] = before;
+        }
+        if (whole)
+            v_store(sum + at, total[v]);
+        else
+            v_store_tail(sum + at, tail, total[v]);
+    }
+}
+
+static int MLP_REAL(linear_backward_bias)(const mlp_linear *layer, size_t n_rows, const void *dz,
+                                          size_t dz_stride, int accumulate, void *grad_bias,
+                                          const mlp_optimizer *update, int sure, void *bias) {
     const size_t n = layer->n_outputs;
     const mlp_real *source = dz;
-    mlp_real *sum = grad_bias;
+    mlp_real *sum = grad_bias, *updated = update == NULL ? NULL : bias;
+    mlp_sgd_constants constants;
+    if (update != NULL) constants = MLP_REAL(sgd_constants_of)(update);
+    mlp_vec found[MLP_NOTES];
+    MLP_UNROLL
+    for (size_t i = 0; i < MLP_NOTES; i++)
+        found[i] = v_zero();
+#define MLP_BIAS_COLUMNS(vecs, tail)                                                       \
+    MLP_REAL(bias_columns)(n_rows, source + j, dz_stride, vecs, tail, accumulate, sum + j, \
+                           &constants, sure, updated == NULL ? NULL : updated + j, found)
     size_t j = 0;
     for (; j + MLP_BIAS_VECS * MLP_LANES <= n; j += MLP_BIAS_VECS * MLP_LANES)
-        MLP_REAL(sum_rows)(n_rows, source + j, dz_stride, MLP_BIAS_VECS, v_tail(MLP_LANES),
-                           accumulate, sum + j);
-    for (; j < n; j += MLP_LANES)
-        MLP_REAL(sum_rows)(n_rows, source + j, dz_stride, 1,
-                           v_tail(n - j < MLP_LANES ? n - j : MLP_LANES), accumulate, sum + j);
+        MLP_BIAS_COLUMNS(MLP_BIAS_VECS, v_tail(MLP_LANES));
+    while (j < n) {
+        const size_t left = n - j, n_vecs = (left + MLP_LANES - 1) / MLP_LANES;
+        const size_t vecs = n_vecs < 4 ? n_vecs : 4, n_before = (vecs - 1) * MLP_LANES;
+        const mlp_tail tail = v_tail(left - n_before < MLP_LANES ? left - n_before : MLP_LANES);
+        switch (vecs) {
+        case 1:
+            MLP_BIAS_COLUMNS(1, tail);
+            break;
+        case 2:
+            MLP_BIAS_COLUMNS(2, tail);
+            break;
+        case 3:
+            MLP_BIAS_COLUMNS(3, tail);
+            break;
+        default:
+            MLP_BIAS_COLUMNS(4, tail);
+        }
+        j += n_before + MLP_LANES;
+    }
+#undef MLP_BIAS_COLUMNS
+    return updated == NULL || sure || MLP_REAL(found_none)(found);
 }

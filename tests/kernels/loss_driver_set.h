@@ -12,7 +12,6 @@ static const mlp_kernels MLP_REAL(driver_kernels) = {
     .multiply = MLP_REAL(multiply),
     .softmax_backward = MLP_REAL(softmax_backward),
     .loss = MLP_REAL(loss),
-    .sgd_exchange = MLP_REAL(sgd_exchange),
     .sgd_step = MLP_REAL(sgd_step),
     .adam_step = MLP_REAL(adam_step),
     .rmsprop_step = MLP_REAL(rmsprop_step),
