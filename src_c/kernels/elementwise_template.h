@@ -65,6 +65,35 @@ MLP_INLINE void MLP_REAL(turn_rest)(size_t n_rows, size_t n_columns, const mlp_r
                 n_columns < MLP_LANES ? n_columns : MLP_LANES, from, stride, column);
 }
 
+/* Rows of n numbers, at most MLP_SUM_LANES, side by side: column[k] has the k-th of each row, and 0
+ * for rows that are not there. */
+MLP_INLINE void MLP_REAL(turn_rows)(size_t n_rows, size_t n, const mlp_real *from,
+                                    mlp_vec column[MLP_SUM_LANES]) {
+    size_t k = 0;
+    do {
+        MLP_REAL(turn_rest)(n_rows, n - k, from + k, n, column + k);
+        k += MLP_LANES;
+    } while (k < n);
+}
+
+/* A loop of so many rounds, of what does not overlap, is one that compilers put into registers. */
+MLP_INLINE void MLP_REAL(add_turned)(double *restrict sum, const double *restrict terms) {
+    for (size_t i = 0; i < MLP_LANES; i++)
+        sum[i] += terms[i];
+}
+
+/* The sums of such rows, terms (n, MLP_LANES): each that of short_row_sum, to the bit. */
+MLP_INLINE void MLP_REAL(sums_of_turned)(size_t n, const mlp_real *terms, double sums[MLP_LANES]) {
+    double lanes[MLP_SUM_LANES * MLP_LANES];
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = 0; i < MLP_LANES; i++)
+            lanes[k * MLP_LANES + i] = 0.0 + (double)terms[k * MLP_LANES + i];
+    for (size_t half = MLP_SUM_LANES / 2; half > 0; half /= 2)
+        for (size_t k = 0; k < half && k + half < n; k++)
+            MLP_REAL(add_turned)(lanes + k * MLP_LANES, lanes + (k + half) * MLP_LANES);
+    memcpy(sums, lanes, MLP_LANES * sizeof *sums);
+}
+
 static void MLP_REAL(multiply)(size_t n, const void *da, const void *d, void *dz) {
     const mlp_real *left = da, *right = d;
     mlp_real *product = dz;

@@ -66,12 +66,27 @@ MLP_INLINE void MLP_REAL(one_hot)(const mlp_loss_rows *rows, size_t row, size_t 
     }
 }
 
+/* sums[i] = that of row i, of n_rows rows of n numbers. Apart, because the registers that it fills
+ * would make its caller slower where there is one row. */
+MLP_NOINLINE void MLP_REAL(row_sums)(size_t n_rows, size_t n, const mlp_real *terms, double *sums) {
+    size_t i = 0;
+    for (; n > 1 && n <= MLP_SUM_LANES && i + MLP_LANES <= n_rows; i += MLP_LANES) {
+        mlp_vec column[MLP_SUM_LANES];
+        MLP_REAL(turn_rows)(MLP_LANES, n, terms + i * n, column);
+        MLP_REAL(sums_of_turned)(n, (const mlp_real *)column, sums + i);
+    }
+    for (; i < n_rows; i++)
+        sums[i] = MLP_REAL(row_sum)(n, terms + i * n);
+}
+
 static void MLP_REAL(elementwise_loss)(const mlp_loss *loss, const mlp_loss_rows *rows) {
     const size_t n_columns = rows->n_columns;
-    const size_t rows_at_once = n_columns < MLP_SUM_BLOCK ? MLP_SUM_BLOCK / n_columns : 1;
+    size_t rows_at_once = rows->n_rows;
+    if (rows_at_once * n_columns > MLP_SUM_BLOCK) /* a division, which a tiny net would feel */
+        rows_at_once = n_columns < MLP_SUM_BLOCK ? MLP_SUM_BLOCK / n_columns : 1;
     mlp_real terms[MLP_SUM_BLOCK], scale[MLP_SUM_BLOCK], classes[MLP_SUM_BLOCK];
-    for (size_t j = 0; j < MLP_SUM_BLOCK; j++)
-        scale[j] = (mlp_real)rows->factor;
+    for (size_t j = 0; j < rows_at_once * n_columns && j < MLP_SUM_BLOCK; j += MLP_LANES)
+        v_store(scale + j, v_set1((mlp_real)rows->factor));
 
     for (size_t row = 0; row < rows->n_rows; row += rows_at_once) {
         const size_t n_left = rows->n_rows - row;
@@ -100,8 +115,7 @@ static void MLP_REAL(elementwise_loss)(const mlp_loss *loss, const mlp_loss_rows
         if (n_rows == 1)
             rows->row_values[row] = MLP_REAL(sum_of_terms)(n, terms, lanes);
         else
-            for (size_t i = 0; i < n_rows; i++)
-                rows->row_values[row + i] = MLP_REAL(row_sum)(n_columns, terms + i * n_columns);
+            MLP_REAL(row_sums)(n_rows, n_columns, terms, rows->row_values + row);
     }
 }
 
