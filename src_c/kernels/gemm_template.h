@@ -20,12 +20,13 @@
 #define MLP_ONE_SET_BYTES 4096
 #endif
 
+/* Aligned, since compilers clear it by whole registers, which should not lie across two lines. */
 #define mlp_product MLP_REAL(product)
 typedef struct mlp_product {
+    MLP_ALIGNED(MLP_ALIGNMENT) mlp_tiles tiles; /* for all columns and inner indices: cut up here */
     size_t n_rows, n_columns;
     int b_is_transposed; /* b is (n_columns, n_inner), b_stride from column to column */
     mlp_real *scratch;   /* a panel of B */
-    mlp_tiles tiles;     /* the rest, for all columns and inner indices: they are cut up here */
 } mlp_product;
 
 /* A panel of a product whose inner dimension is n_inner at most. */
@@ -51,24 +52,25 @@ MLP_INLINE const mlp_wide_tile *MLP_REAL(widest_tile)(const mlp_wide_tile *wide,
     return wide->vecs > 0 ? wide : NULL;
 }
 
-/* Moves on to the rows from `n_rows` on. */
-MLP_INLINE void MLP_REAL(move_rows)(mlp_tiles *t, size_t n_rows) {
-    t->a += n_rows * (t->a_is_columns ? 1 : t->a_stride);
-    t->c += n_rows * t->c_stride;
-    if (t->factor != NULL) t->factor += n_rows * t->factor_stride;
-    if (t->output != NULL) t->output += n_rows * t->c_stride;
-    if (t->derivative != NULL) t->derivative += n_rows * t->c_stride;
-    if (t->parameters != NULL) t->parameters += n_rows * t->c_stride;
+/* Moves by so many rows, down or up. */
+MLP_INLINE void MLP_REAL(move_rows)(mlp_tiles *t, ptrdiff_t n_rows) {
+    const ptrdiff_t step = n_rows * (ptrdiff_t)t->c_stride;
+    t->a += n_rows * (t->a_is_columns ? 1 : (ptrdiff_t)t->a_stride);
+    t->c += step;
+    if (t->factor != NULL) t->factor += n_rows * (ptrdiff_t)t->factor_stride;
+    if (t->output != NULL) t->output += step;
+    if (t->derivative != NULL) t->derivative += step;
+    if (t->parameters != NULL) t->parameters += step;
 }
 
-/* Moves on to the columns from `column` on. */
-MLP_INLINE void MLP_REAL(move_columns)(mlp_tiles *t, size_t column) {
-    t->c += column;
-    if (t->bias != NULL && !t->bias_is_scalar) t->bias += column;
-    if (t->factor != NULL) t->factor += column;
-    if (t->output != NULL) t->output += column;
-    if (t->derivative != NULL) t->derivative += column;
-    if (t->parameters != NULL) t->parameters += column;
+/* Moves on by so many columns. */
+MLP_INLINE void MLP_REAL(move_columns)(mlp_tiles *t, size_t n_columns) {
+    t->c += n_columns;
+    if (t->bias != NULL && !t->bias_is_scalar) t->bias += n_columns;
+    if (t->factor != NULL) t->factor += n_columns;
+    if (t->output != NULL) t->output += n_columns;
+    if (t->derivative != NULL) t->derivative += n_columns;
+    if (t->parameters != NULL) t->parameters += n_columns;
 }
 
 /* Too few inner indices for a tile to turn B in passing. */
@@ -143,13 +145,21 @@ MLP_INLINE int MLP_REAL(run_turning)(const mlp_tiles *t, size_t rows, size_t vec
     return 1;
 }
 
-/* All tiles of one panel. */
-MLP_INLINE int MLP_REAL(run_tiles)(mlp_tiles *t, const mlp_product *p, const mlp_row_split *split,
-                                   size_t vecs) {
-    const size_t at = (vecs - 1) * MLP_TILE_ROWS - 1;
+/* All tiles of one panel of `width` columns. What is moved down is moved up again unless this panel
+ * is the last. */
+MLP_INLINE int MLP_REAL(panel_run)(mlp_tiles *t, const mlp_product *p, const mlp_row_split *split,
+                                   size_t width, const int is_last) {
+    const size_t vecs = (width + MLP_LANES - 1) / MLP_LANES, at = (vecs - 1) * MLP_TILE_ROWS - 1;
     const mlp_tiles_function *by_rows = MLP_REAL(tile_table)[t->a_is_columns];
     int finite = 1;
+    size_t moved = split->first;
+    t->n_last = width - (vecs - 1) * MLP_LANES;
     t->b_copy = NULL;
+    if (MLP_REAL(is_turned_before)(p)) {
+        MLP_REAL(turn_panel)(t->n_inner, width, t->b, t->b_stride, p->scratch);
+        t->b = p->scratch;
+        t->b_stride = MLP_PANEL;
+    }
     if (split->first > 0) {
         t->n_tiles = 1;
         if (split->n_tiles > 0) t->b_copy = p->scratch;
@@ -159,16 +169,19 @@ MLP_INLINE int MLP_REAL(run_tiles)(mlp_tiles *t, const mlp_product *p, const mlp
         t->b = p->scratch;
         t->b_stride = MLP_PANEL;
         t->b_copy = NULL;
-        MLP_REAL(move_rows)(t, split->first);
+        MLP_REAL(move_rows)(t, (ptrdiff_t)split->first);
     }
     for (size_t tile = 0;;) {
         const size_t rows = tile < split->n_tall ? split->short_rows + 1 : split->short_rows;
         t->n_tiles = tile < split->n_tall ? split->n_tall - tile : split->n_tiles - tile;
         finite &= by_rows[at + rows](t);
         tile += t->n_tiles;
-        if (tile == split->n_tiles) return finite;
-        MLP_REAL(move_rows)(t, t->n_tiles * rows);
+        if (tile == split->n_tiles) break;
+        MLP_REAL(move_rows)(t, (ptrdiff_t)(t->n_tiles * rows));
+        moved += t->n_tiles * rows;
     }
+    if (!is_last && moved > 0) MLP_REAL(move_rows)(t, -(ptrdiff_t)moved);
+    return finite;
 }
 
 /* What is done to a sum comes when it is complete. */
@@ -180,51 +193,52 @@ MLP_INLINE void MLP_REAL(sum_only)(mlp_tiles *t) {
     t->relu = 0;
 }
 
+/* One sweep: t has its inner indices, and the first of its columns. t is used up, but moved rather
+ * than copied: a copy by registers waits until all words, which were just written, have reached the
+ * cache. */
+MLP_INLINE int MLP_REAL(sweep_run)(mlp_tiles *t, const mlp_product *p) {
+    const mlp_row_split split = MLP_REAL(split_rows)(p);
+    /* The loop would be a twentieth of a tiny step. */
+    if (p->n_columns <= MLP_PANEL) return MLP_REAL(panel_run)(t, p, &split, p->n_columns, 1);
+    const mlp_real *b = t->b;
+    const size_t b_stride = t->b_stride;
+    const mlp_wide_tile *wide_tiles = MLP_REAL(wide_tiles_of)(p);
+    int finite = 1;
+    for (size_t left = p->n_columns;;) {
+        const mlp_wide_tile *wide = MLP_REAL(widest_tile)(wide_tiles, left);
+        const size_t widest = wide ? wide->vecs * MLP_LANES : MLP_PANEL;
+        const size_t width = left < widest ? left : widest;
+        if (wide) {
+            t->n_last = width - (width - 1) / MLP_LANES * MLP_LANES;
+            t->n_tiles = t->a_is_columns ? p->n_rows : 1;
+            finite &= wide->run(t);
+        } else {
+            finite &= MLP_REAL(panel_run)(t, p, &split, width, 0);
+        }
+        left -= width;
+        if (left == 0) return finite;
+        b += p->b_is_transposed ? width * b_stride : width;
+        t->b = b;
+        t->b_stride = b_stride;
+        MLP_REAL(move_columns)(t, width);
+    }
+}
+
 /* Whether all is finite that an exchange has updated. p->tiles is used up. */
 static int MLP_REAL(product_run)(mlp_product *p) {
-    const size_t n_inner = p->tiles.n_inner, b_stride = p->tiles.b_stride;
+    mlp_tiles *t = &p->tiles;
+    const size_t n_inner = t->n_inner;
+    if (p->n_rows == 0 || p->n_columns == 0) return 1;
+    if (n_inner <= MLP_SWEEP) return MLP_REAL(sweep_run)(t, p);
     int finite = 1;
-    if (p->n_rows == 0) return finite;
-    const mlp_wide_tile *wide_tiles = MLP_REAL(wide_tiles_of)(p);
-    const mlp_row_split split = MLP_REAL(split_rows)(p);
-
-    for (size_t k0 = 0; k0 == 0 || k0 < n_inner; k0 += MLP_SWEEP) {
-        const size_t depth = n_inner - k0 < MLP_SWEEP ? n_inner - k0 : MLP_SWEEP;
-        for (size_t column = 0, width; column < p->n_columns; column += width) {
-            const size_t left = p->n_columns - column;
-            const mlp_wide_tile *wide = MLP_REAL(widest_tile)(wide_tiles, left);
-            const size_t widest = wide ? wide->vecs * MLP_LANES : MLP_PANEL;
-            width = left < widest ? left : widest;
-            const size_t vecs = (width + MLP_LANES - 1) / MLP_LANES;
-            /* Not copied where it is used once: a copy by registers waits until all its words,
-             * which were just written, have reached the cache. */
-            const int is_all = width == p->n_columns && depth == n_inner;
-            mlp_tiles part, *t = &p->tiles;
-            if (!is_all) {
-                part = p->tiles;
-                t = &part;
-                t->n_inner = depth;
-                t->b += p->b_is_transposed ? column * b_stride + k0 : k0 * b_stride + column;
-                MLP_REAL(move_columns)(t, column);
-                if (k0 > 0) {
-                    t->a += k0 * (t->a_is_columns ? t->a_stride : 1);
-                    t->accumulate = 1;
-                }
-                if (k0 + depth < n_inner) MLP_REAL(sum_only)(t);
-            }
-            t->n_last = width - (vecs - 1) * MLP_LANES;
-            if (MLP_REAL(is_turned_before)(p)) {
-                MLP_REAL(turn_panel)(depth, width, t->b, b_stride, p->scratch);
-                t->b = p->scratch;
-                t->b_stride = MLP_PANEL;
-            }
-            if (wide) {
-                t->n_tiles = t->a_is_columns ? p->n_rows : 1;
-                finite &= wide->run(t);
-            } else {
-                finite &= MLP_REAL(run_tiles)(t, p, &split, vecs);
-            }
-        }
+    for (size_t k0 = 0; k0 < n_inner; k0 += MLP_SWEEP) {
+        mlp_tiles part = *t;
+        part.n_inner = n_inner - k0 < MLP_SWEEP ? n_inner - k0 : MLP_SWEEP;
+        part.a += k0 * (t->a_is_columns ? t->a_stride : 1);
+        part.b += k0 * (p->b_is_transposed ? 1 : t->b_stride);
+        if (k0 > 0) part.accumulate = 1;
+        if (k0 + part.n_inner < n_inner) MLP_REAL(sum_only)(&part);
+        finite &= MLP_REAL(sweep_run)(&part, p);
     }
     return finite;
 }
