@@ -94,34 +94,32 @@ MLP_INLINE void MLP_REAL(tile_fetch)(size_t stride, const mlp_real *at, const si
     }
 }
 
-/* The gradient of one sample, a row of it at a time: B, the one row of dl/dz, stays in registers, and
- * there is nothing to sum. */
-MLP_INLINE int MLP_REAL(outer_product_run)(const mlp_tiles *t, const size_t vecs) {
-    const mlp_tail tail = v_tail(t->n_last);
+/* Rows of the gradient of one sample, whose dl/dz, the one row of B, is in registers. What is done to
+ * a row is constant, so that nothing is asked in the loop. */
+MLP_INLINE int MLP_REAL(outer_product_rows)(const mlp_tiles *t, const size_t vecs, mlp_tail tail,
+                                            const mlp_vec *b, const int updates,
+                                            const int exchanges) {
     const mlp_real *a = t->a, *end = a + t->n_tiles;
-    mlp_real *c = t->sure ? NULL : t->c, *parameters = t->parameters;
+    const size_t stride = t->c_stride;
+    mlp_real *c = t->c, *parameters = t->parameters;
     mlp_sgd_constants constants;
-    if (parameters != NULL) constants = MLP_REAL(sgd_constants_of)(t->update);
-    mlp_vec b[MLP_WIDEST], found[MLP_NOTES];
-    MLP_UNROLL
-    for (size_t v = 0; v < vecs; v++)
-        b[v] =
-            v + 1 < vecs ? v_load(t->b + v * MLP_LANES) : v_load_tail(t->b + v * MLP_LANES, tail);
+    if (updates) constants = MLP_REAL(sgd_constants_of)(t->update);
+    mlp_vec found[MLP_NOTES];
     MLP_UNROLL
     for (size_t i = 0; i < MLP_NOTES; i++)
         found[i] = v_zero();
     for (; a < end; a++) {
         const mlp_vec ai = v_set1(*a);
-        mlp_real *to = parameters != NULL ? parameters : c;
+        mlp_real *to = updates ? parameters : c;
         MLP_UNROLL
         for (size_t v = 0; v < vecs; v++) {
             const size_t at = v * MLP_LANES;
             mlp_vec result = v_fma(ai, b[v], v_zero());
-            if (parameters != NULL) {
+            if (updates) {
                 const mlp_vec before =
                     v + 1 < vecs ? v_load(parameters + at) : v_load_tail(parameters + at, tail);
                 result = MLP_REAL(sgd_update)(&constants, before, result, NULL);
-                if (c != NULL) {
+                if (exchanges) {
                     found[v % MLP_NOTES] = MLP_REAL(note_not_finite)(result, found[v % MLP_NOTES]);
                     if (v + 1 < vecs)
                         v_store(c + at, before);
@@ -134,10 +132,23 @@ MLP_INLINE int MLP_REAL(outer_product_run)(const mlp_tiles *t, const size_t vecs
             else
                 v_store_tail(to + at, tail, result);
         }
-        if (parameters != NULL) parameters += t->c_stride;
-        if (c != NULL) c += t->c_stride;
+        if (updates) parameters += stride;
+        if (!updates || exchanges) c += stride;
     }
-    return parameters == NULL || MLP_REAL(found_none)(found);
+    return !exchanges || MLP_REAL(found_none)(found);
+}
+
+/* The gradient of one sample, a row of it at a time: there is nothing to sum. */
+MLP_INLINE int MLP_REAL(outer_product_run)(const mlp_tiles *t, const size_t vecs) {
+    const mlp_tail tail = v_tail(t->n_last);
+    mlp_vec b[MLP_WIDEST];
+    MLP_UNROLL
+    for (size_t v = 0; v < vecs; v++)
+        b[v] =
+            v + 1 < vecs ? v_load(t->b + v * MLP_LANES) : v_load_tail(t->b + v * MLP_LANES, tail);
+    if (t->parameters == NULL) return MLP_REAL(outer_product_rows)(t, vecs, tail, b, 0, 0);
+    if (t->sure) return MLP_REAL(outer_product_rows)(t, vecs, tail, b, 1, 0);
+    return MLP_REAL(outer_product_rows)(t, vecs, tail, b, 1, 1);
 }
 
 /* Columns of A come with an update, rows with an epilogue. Whether all is finite that an exchange has
