@@ -13,7 +13,7 @@
 
 typedef struct row_region {
     mlp_workspace *workspace;
-    mlp_batch block; /* the rows of the running block */
+    const mlp_batch *block; /* the rows of the running block */
     size_t strip_rows;
     int forward, backward;
     const mlp_dropout *dropout; /* NULL: none */
@@ -30,19 +30,27 @@ typedef struct row_region {
 } row_region;
 
 /* The loss of the rows and dl/dz of the output layer. */
-static void output_rows(const row_region *region, const mlp_layer_rows *layer_rows,
-                        const mlp_layer_shape *layer, size_t first, size_t n_rows) {
+MLP_INLINE void output_rows(const row_region *region, const mlp_layer_rows *layer_rows,
+                            const mlp_layer_shape *layer, size_t first, size_t n_rows) {
     const mlp_kernels *kernels = region->workspace->needs.kernels;
     const size_t n_outputs = layer->n_outputs, from = first * n_outputs, n = n_rows * n_outputs;
     void *delta = mlp_at(kernels, layer_rows->grad_pre_activation, first * layer_rows->grad_stride);
     void *grad_output = mlp_at(kernels, layer_rows->grad_output, from);
+    const int is_softmax = layer->activation == MLP_SOFTMAX;
+    /* An identity whose derivative nobody keeps. */
+    const int da_is_delta = !is_softmax && layer_rows->activation_derivative == NULL;
     const void *da;
     if (region->loss != NULL) {
-        const mlp_batch rows = mlp_batch_rows(kernels, &region->block, first, n_rows, 0, n_outputs);
+        mlp_batch part;
+        const mlp_batch *rows = region->block;
+        if (n_rows < rows->n_samples) {
+            part = mlp_batch_rows(kernels, rows, first, n_rows, 0, n_outputs);
+            rows = &part;
+        }
         const void *prediction =
             region->on_pre_activation ? layer_rows->pre_activation : layer_rows->output;
         void *gradient = region->on_pre_activation || grad_output == NULL ? delta : grad_output;
-        kernels->loss(region->loss, n_outputs, &rows, mlp_const_at(kernels, prediction, from),
+        kernels->loss(region->loss, n_outputs, rows, mlp_const_at(kernels, prediction, from),
                       region->factor, region->backward ? gradient : NULL,
                       region->row_values + first);
         if (!region->backward || region->on_pre_activation) return;
@@ -51,12 +59,14 @@ static void output_rows(const row_region *region, const mlp_layer_rows *layer_ro
         da = mlp_const_at(kernels, region->cotangent, from);
         if (grad_output != NULL) memcpy(grad_output, da, n * kernels->real_bytes);
     }
-    if (layer->activation == MLP_SOFTMAX)
+    if (is_softmax)
         kernels->softmax_backward(n_rows, n_outputs,
                                   mlp_const_at(kernels, layer_rows->output, from), da, delta);
-    else
+    else if (!da_is_delta)
         kernels->multiply(n, da, mlp_const_at(kernels, layer_rows->activation_derivative, from),
                           delta);
+    else if (da != delta)
+        memcpy(delta, da, n * kernels->real_bytes);
 }
 
 /* dl/dz of a hidden layer whose dl/da is kept: the product of two matrices, row by row. */
@@ -94,8 +104,8 @@ static double squares_bound(const mlp_kernels *kernels, size_t n_rows, size_t wi
 }
 
 /* Rows [first, first + n_rows) through all layers. */
-static void forward_rows(const row_region *region, size_t first, size_t n_rows, void *scratch,
-                         mlp_row_squares *squares) {
+MLP_INLINE void forward_rows(const row_region *region, size_t first, size_t n_rows, void *scratch,
+                             mlp_row_squares *squares) {
     const mlp_workspace *w = region->workspace;
     const mlp_kernels *kernels = w->needs.kernels;
     const size_t n_layers = w->network->n_layers;
@@ -119,8 +129,8 @@ static void forward_rows(const row_region *region, size_t first, size_t n_rows, 
 }
 
 /* Back from dl/dz of the output layer. */
-static void backward_rows(const row_region *region, size_t first, size_t n_rows, void *scratch,
-                          mlp_row_squares *squares) {
+MLP_INLINE void backward_rows(const row_region *region, size_t first, size_t n_rows, void *scratch,
+                              mlp_row_squares *squares) {
     const mlp_workspace *w = region->workspace;
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->needs.kernels;
@@ -161,25 +171,33 @@ static void backward_rows(const row_region *region, size_t first, size_t n_rows,
     }
 }
 
-static void row_task(void *context, size_t task, size_t worker) {
-    row_region *region = context;
+MLP_INLINE void run_strip(const row_region *region, size_t first, size_t n_rows, size_t worker) {
     mlp_workspace *w = region->workspace;
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->needs.kernels;
     const size_t n_inputs = net->layers[0].n_inputs, last = net->n_layers - 1;
-    const size_t first = task * region->strip_rows;
-    const size_t n_rows = mlp_smaller(region->strip_rows, region->block.n_samples - first);
     void *scratch = (unsigned char *)w->scratch + worker * w->scratch_bytes;
     mlp_row_squares *squares = &w->squares[worker];
 
-    if (region->x != region->block.x)
+    if (region->x != region->block->x)
         mlp_spread_rows(kernels, n_rows, n_inputs,
-                        mlp_const_at(kernels, region->block.x, first * n_inputs), n_inputs,
+                        mlp_const_at(kernels, region->block->x, first * n_inputs), n_inputs,
                         mlp_at(kernels, w->spread_x, first * region->x_stride), region->x_stride);
     if (region->forward) forward_rows(region, first, n_rows, scratch, squares);
     if (region->loss == NULL && region->cotangent == NULL) return;
     output_rows(region, &w->layers[last], &net->layers[last], first, n_rows);
     if (region->backward) backward_rows(region, first, n_rows, scratch, squares);
+}
+
+static void row_task(void *context, size_t task, size_t worker) {
+    const row_region *region = context;
+    const size_t first = task * region->strip_rows;
+    /* Twice, since a tiny step would feel what it takes to find a row that is the first. */
+    if (first == 0)
+        run_strip(region, 0, mlp_smaller(region->strip_rows, region->block->n_samples), worker);
+    else
+        run_strip(region, first, mlp_smaller(region->strip_rows, region->block->n_samples - first),
+                  worker);
 }
 
 /* ---- a pass: rows, then weights (weights.c) ------------------------------------------------- */
@@ -250,30 +268,44 @@ mlp_outcome mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *par
     const size_t n_threads = w->needs.n_threads, n_inputs = net->layers[0].n_inputs;
     const size_t x_stride = pass->gathered_rows > 0 ? mlp_pitch(kernels, n_inputs) : n_inputs;
     mlp_loss fused;
-    row_region rows = {.workspace = w,
-                       .forward = pass->forward,
-                       .backward = goes_back(pass),
-                       .dropout = pass->dropout};
+    mlp_batch block;
+    /* Member by member, all of them: gcc clears a struct that lacks one by an instruction that takes
+     * a tenth of a tiny step. */
+    row_region rows;
+    rows.workspace = w;
+    rows.forward = pass->forward;
+    rows.backward = goes_back(pass);
+    rows.dropout = pass->dropout;
+    rows.loss = NULL;
+    rows.on_pre_activation = 0;
+    rows.factor = 0.0;
     if (pass->loss != NULL) {
         fused = *pass->loss;
         fused.kind = mlp_loss_fuse(fused.kind, last->activation, &rows.on_pre_activation);
         rows.loss = &fused;
         rows.factor = mlp_loss_factor(pass->loss, net->dtype, last->n_outputs, batch);
     }
-    mlp_weight_region weights = {.workspace = w,
-                                 .pass = pass,
-                                 .gradients = pass->own_gradients ? w->gradients : pass->gradients};
+    mlp_weight_region weights;
+    weights.workspace = w;
+    weights.pass = pass;
+    weights.gradients = pass->own_gradients ? w->gradients : pass->gradients;
+    atomic_init(&weights.not_finite, 0);
     rows.sums_squares = mlp_weights_may_be_sure(net, pass);
     mlp_workspace_bind(w, parameters, rows.sums_squares);
-    memset(w->squares, 0, n_threads * sizeof *w->squares);
+    for (size_t worker = 0; worker < n_threads; worker++)
+        w->squares[worker] = (mlp_row_squares){0};
     const size_t row_work = (rows.backward ? 3U : 1U) * mlp_forward_work(net);
     mlp_outcome outcome = MLP_NOT_UPDATED;
     size_t first = 0;
     do {
         const size_t n_rows = mlp_smaller(batch->n_samples - first, MLP_BLOCK_ROWS);
         point_layers(w, pass->records, rows.on_pre_activation, first);
-        rows.block = mlp_batch_rows(kernels, batch, first, n_rows, x_stride, last->n_outputs);
-        rows.x = w->needs.spreads_x ? w->spread_x : rows.block.x;
+        rows.block = batch;
+        if (n_rows < batch->n_samples) {
+            block = mlp_batch_rows(kernels, batch, first, n_rows, x_stride, last->n_outputs);
+            rows.block = &block;
+        }
+        rows.x = w->needs.spreads_x ? w->spread_x : rows.block->x;
         rows.x_stride = w->needs.spreads_x ? mlp_pitch(kernels, n_inputs) : x_stride;
         rows.cotangent = mlp_const_at(kernels, pass->cotangent, first * last->n_outputs);
         rows.row_values = w->row_values + first;
@@ -336,8 +368,11 @@ mlp_status mlp_value_and_grad(mlp_workspace *w, const void *parameters, const ml
                               size_t n_threads) {
     if (batch->dy_dx != NULL)
         return mlp_sobolev(w, parameters, batch, loss, gradients, grad_x, value, n_threads);
-    const mlp_pass pass = {
-        .batch = batch, .forward = 1, .loss = loss, .gradients = gradients, .grad_x = grad_x};
+    const mlp_pass pass = {/* all members: see mlp_pass_run */
+                           .batch = batch,     .records = NULL,        .forward = 1,
+                           .loss = loss,       .dropout = NULL,        .cotangent = NULL,
+                           .own_gradients = 0, .gradients = gradients, .update = NULL,
+                           .parameters = NULL, .grad_x = grad_x,       .gathered_rows = 0};
     const mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
     if (status != MLP_OK) return status;
     return mlp_pass_run(w, &pass, parameters, value) == MLP_STOPPED ? MLP_INTERRUPTED : MLP_OK;

@@ -105,6 +105,13 @@ static void *carve_rows(mlp_arena *arena, const mlp_kernels *kernels, size_t n_r
                            kernels->real_bytes);
 }
 
+/* A hidden layer's derivative of ReLU is in its output; after a softmax dl/dz has a kernel of its own,
+ * and after an identity it is dl/dy_hat. */
+static int keeps_derivative(mlp_activation activation, int is_last, const mlp_needs *needs) {
+    if (is_last) return activation != MLP_SOFTMAX && activation != MLP_IDENTITY;
+    return activation != MLP_RELU || needs->drops_units;
+}
+
 /* The output layer's rows are contiguous but for dl/dz: losses take them so. */
 static void lay_out_layers(mlp_workspace *w, const mlp_needs *needs, mlp_arena *arena) {
     const mlp_network *net = w->network;
@@ -116,10 +123,7 @@ static void lay_out_layers(mlp_workspace *w, const mlp_needs *needs, mlp_arena *
                                .grad_stride = mlp_pitch(kernels, width)};
         if (needs->own_outputs) {
             rows.output = carve_rows(arena, kernels, n_rows, width);
-            /* That of ReLU is in its output; after a softmax dl/dz has a kernel of its own. */
-            const mlp_activation f = net->layers[l].activation;
-            if (needs->goes_back && f != MLP_SOFTMAX &&
-                (f != MLP_RELU || is_last || needs->drops_units))
+            if (needs->goes_back && keeps_derivative(net->layers[l].activation, is_last, needs))
                 rows.activation_derivative = carve_rows(arena, kernels, n_rows, width);
         }
         if (needs->goes_back) rows.grad_pre_activation = carve_rows(arena, kernels, n_rows, width);
