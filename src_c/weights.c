@@ -9,7 +9,7 @@
  * parameter; but with few parameters it costs more, since they stay in L1: the old ones of an
  * exchange, or all that an update is tried on. Measured: docs/kernels.md, "Updates in passing". */
 #define MLP_NUMBERS_A_PARAMETER ((size_t)4)
-#define MLP_FEWEST_FOR_TILES    ((size_t)8192)
+#define MLP_FEWEST_FOR_TILES    ((size_t)4096)
 #define MLP_FEWEST_FOR_PIECES   ((size_t)1024)
 
 /* Reals of a piece of a gradient, which a quarter of L2 holds beside what is updated; but tiles
