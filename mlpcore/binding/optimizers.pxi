@@ -207,7 +207,7 @@ cdef class OptimizerKernel:
         if not cnp.PyArray_ISWRITEABLE(parameters):
             raise ValueError("net.parameters: must be writable to be trained, got read-only ones")
         self._step_before = self.c.step
-        self._is_new_owner = self._owner is not parameters
+        self._is_new_owner = self._owner is not parameters and self.has_moments()
         if self._is_new_owner:
             self.belong_to(network, parameters)
         self.busy = network.busy = True
@@ -238,6 +238,12 @@ cdef class OptimizerKernel:
             self._first_moment, self._second_moment = self._first_before, self._second_before
             self._owner = None
         self._first_before = self._second_before = None
+
+    cdef bint has_moments(self) noexcept:
+        """Whether there are any, or should be. Plain SGD has none, and belongs to nobody."""
+        return (self.c.kind != MLP_SGD or self.uses_first() or self._first_moment is not None
+                or self._second_moment is not None or self.c.first_moment is not NULL
+                or self.c.second_moment is not NULL)
 
     cdef bint uses_first(self) noexcept:
         return (self.c.kind == MLP_ADAM or self.c.kind == MLP_ADAMW
