@@ -153,7 +153,8 @@ class Environment:
     def versions(self) -> tuple[str, ...]:
         """What is installed, besides what a new environment has."""
         new = [word for name in ("pip", "setuptools") for word in ("--exclude", name)]
-        listed = json.loads(self.python("-m", "pip", "list", "--format", "json", *new))
+        words = ["--disable-pip-version-check", "list", "--format", "json", *new]
+        listed = json.loads(self.python("-m", "pip", *words))
         return tuple(f"{one['name']} {one['version']}" for one in listed)
 
     def seconds(self, *arguments: str) -> float:
