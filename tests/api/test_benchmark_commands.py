@@ -72,12 +72,35 @@ def test_what_is_installed_is_what_runs(first_prediction, monkeypatch, tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.fspath(tmp_path))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     wheel = write_wheel(tmp_path, "value = 1\n" + "#" * 100_000)
-    job = first_prediction.Job("import one; assert one.value == 1", "one", os.fspath(wheel))
-    taken = first_prediction.measure(job, first_prediction.prepare(job, tmp_path / "new"))
+    one = first_prediction.Subject("import one; assert one.value == 1", os.fspath(wheel))
+    environment = first_prediction.Environment(tmp_path / "new", tmp_path / "packages")
+    environment.download([one.requirement])
+    assert first_prediction.disk(tmp_path / "packages") == wheel.stat().st_size
+    taken = first_prediction.measure(one, first_prediction.PIP, environment)
     assert taken.versions == ("one 1.0",)
-    assert taken.downloaded == wheel.stat().st_size
     assert 100_000 < taken.grown < 110_000  # with the compiled module, of some 100 bytes
     assert min(taken.install, taken.predict) > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for uv")
+@pytest.mark.parametrize("online", [False, True])
+def test_settings_hold_for_downloads_alone(first_prediction, monkeypatch, tmp_path, online):
+    """Those of the machine, as a program in uv's place sees them."""
+    monkeypatch.setenv("PIP_INDEX_URL", "elsewhere")
+    monkeypatch.setenv("UV_INDEX_URL", "elsewhere")
+    environment = first_prediction.Environment(tmp_path / "new", tmp_path / "packages")
+    told = tmp_path / "packages" / "told"
+    uv = tmp_path / "uv"
+    uv.write_text('#!/bin/sh\nenv >told\necho "$@" >>told\n')
+    uv.chmod(0o755)
+    environment.install("one", way=first_prediction.Way("", uv=True, online=online), uv=str(uv))
+    lines = told.read_text().splitlines()
+    assert ("PIP_INDEX_URL=elsewhere" in lines) == online
+    assert ("UV_INDEX_URL=elsewhere" in lines) == online
+    assert f"UV_CACHE_DIR={tmp_path / 'new' / 'cache' / 'UV'}" in lines
+    folder = "" if online else f" --no-index --find-links {tmp_path / 'packages'}"
+    python = environment.program("python")
+    assert lines[-1] == f"pip --quiet install{folder} one --python {python}"
 
 
 NUMPY = """
@@ -99,7 +122,7 @@ def MLP(sizes, activations, seed):
 def test_a_step_has_the_time_that_it_takes(first_prediction, monkeypatch, tmp_path):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     wheels = [write_wheel(tmp_path, NUMPY, "numpy"), write_wheel(tmp_path, MLPCORE, "mlpcore")]
-    environment = first_prediction.Environment(tmp_path / "new")
+    environment = first_prediction.Environment(tmp_path / "new", tmp_path / "packages")
     environment.download([os.fspath(wheel) for wheel in wheels])
     steps = first_prediction.parts(environment)
     assert list(steps)[2:6] == [
@@ -111,17 +134,22 @@ def test_a_step_has_the_time_that_it_takes(first_prediction, monkeypatch, tmp_pa
     assert len(list((tmp_path / "new").rglob("site-packages/[mn]*/__pycache__/*.pyc"))) == 2
 
 
-def test_shares_of_what_each_build_takes(first_prediction):
+def test_shares_of_what_each_way_takes(first_prediction):
     taken = first_prediction.Taken
+    ours = ("mlpcore 0.1", "numpy 2")
     rows = {
-        "mlpcore": taken(2.0, 0.5, 10**7, 5 * 10**7, ("mlpcore 0.1", "numpy 2")),
-        "PyTorch, CPU build": taken(18.0, 2.0, 10**8, 10**9, ("torch 2+cpu",)),
-        "PyTorch": taken(45.0, 5.0, 10**9, 5 * 10**9, ("torch 2", "triton 3")),
+        ("online", "mlpcore"): [taken(4.0, 0.5, 5 * 10**7, ours)],
+        ("online", "PyTorch"): [taken(85.0, 5.0, 5 * 10**9, ("torch 2", "triton 3"))],
+        ("pip", "mlpcore"): [taken(seconds, 0.5, 5 * 10**7, ours) for seconds in (2.0, 3.5, 1.9)],
+        ("pip", "PyTorch, CPU build"): [taken(18.0, 2.0, 10**9, ("torch 2+cpu",))],
+        ("pip", "PyTorch"): [taken(45.0, 5.0, 5 * 10**9, ("torch 2", "triton 3"))],
     }
-    lines = list(first_prediction.report(rows, {"start of pip": 0.5, "numpy: files": 1.5}))
-    assert "| mlpcore | 2 | 10.0 MB | 2.0 s | 0.50 s | 2.5 s | 50.0 MB |" in lines
-    assert "| mlpcore, in PyTorch, CPU build | 12.5 % | 5.00 % |" in lines
-    assert "| mlpcore, in PyTorch | 5.0 % | 1.00 % |" in lines
+    downloads = {"mlpcore": 10**7, "PyTorch": 3 * 10**9}
+    steps = {"start of pip": 0.5, "numpy: files": 1.5}
+    lines = list(first_prediction.report(rows, downloads, steps))
+    assert "| online | 4.5 | 90.0 |  | 5.0 % |  |" in lines
+    assert "| pip | 2.5 (2.4 to 4.0) | 50.0 | 20.0 | 5.0 % | 12.5 % |" in lines
+    assert "| pip | 50.0 (50.0 to 50.0) | 5000.0 | 1000.0 | 1.0 % | 5.0 % |" in lines
+    assert "PyTorch: 3000.0 MB, 2 packages: torch 2, triton 3." in lines
     assert "| numpy: files | 1.50 s | 75 % |" in lines
     assert "| together | 2.00 s | 100 % |" in lines
-    assert "PyTorch: torch 2, triton 3." in lines

@@ -23,10 +23,11 @@ def examine(data: bytes) -> bool:
     except ValueError:
         return False
     again_metadata, again = files.pack(net)
-    assert again_metadata == metadata
     assert {key: array.tobytes() for key, array in again.items()} == {
         key: array.tobytes() for key, array in arrays.items()
     }
+    # Only the second time is the spelling our own: a fuzzer finds "[3, 4,2 ]" with its checksum.
+    assert files.pack(files.unpack(again_metadata, again, "file"))[0] == again_metadata
     return True
 
 

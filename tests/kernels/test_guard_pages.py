@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """No kernel reads or writes behind the end of an array: all of them end at a guard page."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -21,7 +22,10 @@ def test_the_guard_page_is_real():
         "from guarded import guarded_empty; import ctypes\n"
         "a = guarded_empty((5,), 'float32'); ctypes.string_at(a.ctypes.data, 21)"
     )
-    child = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False)
+    tests = str(Path(__file__).parents[1])
+    path = os.pathsep.join([tests, *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path}
+    child = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
     assert child.returncode == -signal.SIGSEGV
 
 

@@ -84,6 +84,7 @@ def test_sdist_contains_every_tracked_file(sdist):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # it may compile everything
 @needs_elf
 def test_wheel_is_built_from_the_sdist_and_runs_elsewhere(sdist, tmp_path):
     output_of("tar", "-xf", sdist, "-C", tmp_path)
