@@ -129,7 +129,7 @@ MLP_INLINE mlp_row_split MLP_REAL(split_rows)(const mlp_product *p) {
 
 /* The first tile of a panel, which turns it: a register of columns at a time where the lines of more,
  * and those of the copy, would push each other out of L1. */
-MLP_INLINE int MLP_REAL(run_turning)(const mlp_tiles *t, size_t rows, size_t vecs) {
+MLP_NOINLINE int MLP_REAL(run_turning)(const mlp_tiles *t, size_t rows, size_t vecs) {
     const mlp_tiles_function *by_vecs = MLP_REAL(turning_table) + rows - 1;
     const size_t crowding = t->b_copy != NULL ? MLP_ONE_SET_BYTES / 2 : MLP_ONE_SET_BYTES;
     if (vecs == 1 || t->b_stride * sizeof(mlp_real) % crowding != 0)

@@ -27,6 +27,8 @@
 #define MLP_FOR_EACH_WIDE_1(use)
 #define MLP_FOR_EACH_WIDE_2(use)
 #define MLP_FOR_EACH_WIDE_3(use)
-#define MLP_TURNING_ROWS          1
-#define MLP_FOR_EACH_TURNING(use) use(1, 1) use(1, 2) use(1, 3) use(1, 4)
+#define MLP_TURNING_ROWS_f32          1
+#define MLP_TURNING_ROWS_f64          1
+#define MLP_FOR_EACH_TURNING_f32(use) use(1, 1) use(1, 2) use(1, 3) use(1, 4)
+#define MLP_FOR_EACH_TURNING_f64(use) MLP_FOR_EACH_TURNING_f32(use)
 #include "instantiate.h"

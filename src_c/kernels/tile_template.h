@@ -271,8 +271,10 @@ static const mlp_wide_tile MLP_REAL(wide_columns)[4] = {
     MLP_FOR_EACH_WIDE_1(MLP_WIDE_ENTRY_COLUMNS){0, NULL}};
 
 /* The first tile on a panel of B as columns, which turns it. */
-#define MLP_TURNING_DEFINE(r, v) MLP_TILE_FUNCTION(r, v, MLP_B_COLUMNS)
-#define MLP_TURNING_ENTRY(r, v)  MLP_TILE_NAME(r, v, MLP_B_COLUMNS),
+#define MLP_TURNING_ROWS          V_(MLP_TURNING_ROWS)
+#define MLP_FOR_EACH_TURNING(use) V_(MLP_FOR_EACH_TURNING)(use)
+#define MLP_TURNING_DEFINE(r, v)  MLP_TILE_FUNCTION(r, v, MLP_B_COLUMNS)
+#define MLP_TURNING_ENTRY(r, v)   MLP_TILE_NAME(r, v, MLP_B_COLUMNS),
 MLP_FOR_EACH_TURNING(MLP_TURNING_DEFINE)
 
 /* [(vecs - 1) * MLP_TURNING_ROWS + rows - 1] */
