@@ -52,10 +52,14 @@ MLP_INLINE void MLP_REAL(tile_finish)(const mlp_tiles *t, const mlp_real *factor
             const mlp_real *from = factor + i * t->factor_stride;
             MLP_UNROLL
             for (size_t v = 0; v < vecs; v++) {
-                mlp_vec d = v + 1 < vecs ? v_load(from + v * MLP_LANES)
-                                         : v_load_tail(from + v * MLP_LANES, tail);
-                if (t->factor_is_relu) MLP_REAL(vec_relu)(d, &d, &d);
-                acc[i * vecs + v] = v_mul(acc[i * vecs + v], d);
+                const mlp_vec d = v + 1 < vecs ? v_load(from + v * MLP_LANES)
+                                               : v_load_tail(from + v * MLP_LANES, tail);
+                const mlp_vec product = v_mul(acc[i * vecs + v], d);
+                /* Above 0 the derivative is 1, else the output: 0 or NaN. -0 is an output too, and
+                 * gives a 0 the other sign, which no sum keeps. */
+                acc[i * vecs + v] = t->factor_is_relu
+                                        ? v_select(v_lt(v_zero(), d), acc[i * vecs + v], product)
+                                        : product;
             }
         }
     }
