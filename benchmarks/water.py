@@ -2,7 +2,7 @@
 """Liquid water: the formula that power plants are computed with, for a net to stand in for.
 
 IAPWS, "Revised release on the IAPWS Industrial Formulation 1997 for the thermodynamic properties of
-water and steam", 2007: region 1, equation 7 and table 2. Its 34 terms cost more than a small net.
+water and steam", 2007: region 1, equation 7 and table 2: 34 terms.
 """
 
 from __future__ import annotations

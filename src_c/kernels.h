@@ -58,8 +58,9 @@ typedef struct mlp_kernels {
     size_t (*scratch_bytes)(size_t n_inner);
 
     /* z = x W^T + b, a = f(z), d = f'(z) for n_rows rows. z or d NULL: not kept; a NULL: not
-     * computed (then z is). For softmax d is not written. With sums_squares that of z,
-     * summed in the dtype in any order: not finite if a z is not; without, 0. */
+     * computed (then z is). For softmax d is not written. With sums_squares at least that of z,
+     * summed in the dtype in any order (a last register may count lanes that have no column): not
+     * finite if a z is not; without, 0. */
     double (*linear_forward)(const mlp_linear *layer, size_t n_rows, const void *x, size_t x_stride,
                              void *z, void *a, void *d, size_t stride, void *scratch);
 

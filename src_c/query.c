@@ -21,7 +21,7 @@ static int keeps(const mlp_network *net, const mlp_query_needs *needs, size_t l,
         (what == MLP_KEPT_OUTPUT || what == MLP_KEPT_DERIVATIVE))
         return 0;
     switch (what) {
-    case MLP_KEPT_OUTPUT: /* which is also where a derivative is made from */
+    case MLP_KEPT_OUTPUT: /* of other activations it is what the derivative is made from */
         return !(needs->spares_output && is_last && f == MLP_IDENTITY);
     case MLP_KEPT_DERIVATIVE:
         return f != MLP_SOFTMAX && !(is_last && f == MLP_IDENTITY);

@@ -127,6 +127,8 @@ def permutation(uint64_t seed, uint64_t epoch, size_t n):
 
 def solve_factored(cnp.ndarray lower not None, cnp.ndarray x not None):
     """Overwrite x (n,) by what `lower` (n, n) times its transpose takes to it, both float64."""
+    assert usable(lower, cnp.NPY_FLOAT64) and usable(x, cnp.NPY_FLOAT64)
+    assert lower.ndim == 2 and lower.shape[0] == lower.shape[1] == x.shape[0]
     with nogil:
         mlp_solve_factored(<size_t> x.shape[0], <const double *> cnp.PyArray_DATA(lower),
                            <double *> cnp.PyArray_DATA(x))

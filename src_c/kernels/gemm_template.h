@@ -2,9 +2,9 @@
 /*
  * gemm_template.h - C (+)= A B, a panel of B at a time: which tiles, in which order.
  *
- * B is read from where it lies, or, where its rows lie far apart or have to be turned, from a copy that
- * the first tile of a panel makes in passing, which costs it two stores among 28 multiply-adds. All rows
- * of A pass by before the next panel, so that the panel stays in L2 while A streams.
+ * B is read from where it lies, or, where its rows lie far apart or have to be turned, from a copy
+ * that the first tile of a panel makes in passing, which costs it two stores among 28 multiply-adds;
+ * where there is little to turn, from one that is made before. All rows of A pass by before the next panel, so that the panel stays in L2 while A streams.
  *
  * Loop order (outermost first): sweeps of the inner dimension that keep a panel in L2, panels,
  * tiles. Rows are split evenly (32 rows are 11 + 11 + 10, not 14 + 14 + 4), since a short tile
@@ -73,9 +73,11 @@ MLP_INLINE void MLP_REAL(move_columns)(mlp_tiles *t, size_t n_columns) {
     if (t->parameters != NULL) t->parameters += n_columns;
 }
 
-/* Too few inner indices for a tile to turn B in passing. */
+/* Too few inner indices for a tile to turn B in passing, or few with a rest. */
 MLP_INLINE int MLP_REAL(is_turned_before)(const mlp_product *p) {
-    return p->b_is_transposed && p->tiles.n_inner < MLP_LANES;
+    const size_t n_inner = p->tiles.n_inner;
+    return p->b_is_transposed &&
+           (n_inner < MLP_LANES || (n_inner < 2 * MLP_LANES && n_inner % MLP_HALF_LANES != 0));
 }
 
 /* panel (depth, MLP_PANEL) = the transpose of b (width, depth) for those. What lies beyond the last
@@ -83,11 +85,13 @@ MLP_INLINE int MLP_REAL(is_turned_before)(const mlp_product *p) {
 static void MLP_REAL(turn_panel)(size_t depth, size_t width, const mlp_real *b, size_t b_stride,
                                  mlp_real *panel) {
     for (size_t j = 0; j < width; j += MLP_LANES) {
-        mlp_vec column[MLP_LANES];
-        MLP_REAL(turn_rest)(width - j, depth, b + j * b_stride, b_stride, column);
-        MLP_UNROLL
-        for (size_t i = 0; i < MLP_LANES; i++)
-            if (i < depth) v_store(panel + i * MLP_PANEL + j, column[i]);
+        for (size_t k = 0; k < depth; k += MLP_LANES) {
+            mlp_vec column[MLP_LANES];
+            MLP_REAL(turn_rest)(width - j, depth - k, b + j * b_stride + k, b_stride, column);
+            MLP_UNROLL
+            for (size_t i = 0; i < MLP_LANES; i++)
+                if (k + i < depth) v_store(panel + (k + i) * MLP_PANEL + j, column[i]);
+        }
     }
 }
 
@@ -95,27 +99,27 @@ static void MLP_REAL(turn_panel)(size_t depth, size_t width, const mlp_real *b, 
  * it, unless its height is 0, and then `n_tall` tiles of short_rows + 1 rows, and shorter ones. */
 #define mlp_row_split MLP_REAL(row_split)
 typedef struct mlp_row_split {
-    size_t first, n_tiles, short_rows, n_tall;
+    size_t first_rows, n_tiles, short_rows, n_tall;
 } mlp_row_split;
 
 MLP_INLINE mlp_row_split MLP_REAL(split_rows)(const mlp_product *p) {
     const size_t n_rows = p->n_rows;
-    mlp_row_split split = {.short_rows = n_rows};
+    mlp_row_split split = {0};
     if (MLP_REAL(is_turned_before)(p)) {
-        split.first = 0;
+        /* no first tile */
     } else if (p->b_is_transposed) {
-        split.first = n_rows;
+        split.first_rows = n_rows;
         if (n_rows > MLP_TURNING_ROWS) {
             const size_t n_others = (n_rows - MLP_TURNING_ROWS + MLP_TILE_ROWS - 1) / MLP_TILE_ROWS;
             const size_t even = n_rows / (1 + n_others);
-            split.first = even < MLP_TURNING_ROWS ? even : MLP_TURNING_ROWS;
+            split.first_rows = even < MLP_TURNING_ROWS ? even : MLP_TURNING_ROWS;
         }
     } else if (n_rows > 2 * MLP_TILE_ROWS &&
                p->tiles.b_stride * sizeof(mlp_real) > MLP_SPARSE_BYTES) {
         const size_t n_tiles = (n_rows + MLP_TILE_ROWS - 1) / MLP_TILE_ROWS;
-        split.first = (n_rows + n_tiles - 1) / n_tiles;
+        split.first_rows = (n_rows + n_tiles - 1) / n_tiles;
     }
-    const size_t rest = n_rows - split.first;
+    const size_t rest = n_rows - split.first_rows;
     if (rest <= MLP_TILE_ROWS) { /* without divisions, which a tiny net would feel */
         split.n_tiles = rest > 0;
         split.short_rows = rest;
@@ -152,7 +156,7 @@ MLP_INLINE int MLP_REAL(panel_run)(mlp_tiles *t, const mlp_product *p, const mlp
     const size_t vecs = (width + MLP_LANES - 1) / MLP_LANES, at = (vecs - 1) * MLP_TILE_ROWS - 1;
     const mlp_tiles_function *by_rows = MLP_REAL(tile_table)[t->a_is_columns];
     int finite = 1;
-    size_t moved = split->first;
+    size_t moved = split->first_rows;
     t->n_last = width - (vecs - 1) * MLP_LANES;
     t->b_copy = NULL;
     if (MLP_REAL(is_turned_before)(p)) {
@@ -160,16 +164,16 @@ MLP_INLINE int MLP_REAL(panel_run)(mlp_tiles *t, const mlp_product *p, const mlp
         t->b = p->scratch;
         t->b_stride = MLP_PANEL;
     }
-    if (split->first > 0) {
+    if (split->first_rows > 0) {
         t->n_tiles = 1;
         if (split->n_tiles > 0) t->b_copy = p->scratch;
-        finite &= p->b_is_transposed ? MLP_REAL(run_turning)(t, split->first, vecs)
-                                     : by_rows[at + split->first](t);
+        finite &= p->b_is_transposed ? MLP_REAL(run_turning)(t, split->first_rows, vecs)
+                                     : by_rows[at + split->first_rows](t);
         if (split->n_tiles == 0) return finite;
         t->b = p->scratch;
         t->b_stride = MLP_PANEL;
         t->b_copy = NULL;
-        MLP_REAL(move_rows)(t, (ptrdiff_t)split->first);
+        MLP_REAL(move_rows)(t, (ptrdiff_t)split->first_rows);
     }
     for (size_t tile = 0;;) {
         const size_t rows = tile < split->n_tall ? split->short_rows + 1 : split->short_rows;

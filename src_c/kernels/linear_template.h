@@ -37,8 +37,8 @@ static void MLP_REAL(transpose)(size_t n_rows, size_t n_columns, const mlp_real 
     }
 }
 
-/* A narrow layer: Z^T = W X^T, so that samples take the lanes, then its transpose and the epilogue. W
- * itself waits in scratch. */
+/* A narrow layer: Z^T = W X^T, so that samples take the lanes, then its transpose and the epilogue.
+ * W itself waits in scratch, where it has room. */
 static void MLP_REAL(narrow_forward)(const mlp_product *p) {
     const mlp_tiles *t = &p->tiles;
     const size_t n_outputs = p->n_columns;
@@ -138,7 +138,7 @@ static double MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, c
     }
     const int narrow = layer->n_outputs > 1 && layer->n_outputs <= MLP_NARROW &&
                        n_rows >= MLP_PANEL && layer->n_inputs >= MLP_PANEL &&
-                       layer->n_inputs <= MLP_SWEEP;
+                       layer->n_inputs * layer->n_outputs <= MLP_SWEEP * MLP_PANEL;
     if (narrow)
         MLP_REAL(narrow_forward)(&p);
     else

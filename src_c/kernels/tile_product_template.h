@@ -120,11 +120,12 @@ MLP_INLINE void MLP_REAL(turned_step)(const mlp_real *const *group, size_t row_s
     MLP_REAL(add_products)(group, row_step, at, bv, rows, vecs, acc);
 }
 
-/* The next inner indices of columns of B, n_last of them in the last register: they are turned and used
- * at once, which spares the memory between. Registers of columns side by side take half a block each,
+/* Inner indices that a tile turns at once: registers of columns side by side take half a block each,
  * one by itself a whole one. */
 #define MLP_TURNED(vecs) ((vecs) == 1 ? MLP_LANES : MLP_HALF_LANES)
 
+/* So many of columns of B, n_last of them in the last register: they are turned and used at once,
+ * which spares the memory between. */
 MLP_INLINE void MLP_REAL(turning_step)(const mlp_real *const *group, size_t row_step,
                                        const mlp_real *b, size_t b_stride, size_t n_last,
                                        mlp_real *copy, const size_t rows, const size_t vecs,
@@ -156,7 +157,7 @@ MLP_NOINLINE void MLP_REAL(turn_to)(size_t n_columns, size_t depth, const mlp_re
         v_store(turned + i * MLP_LANES, column[i]);
 }
 
-/* The same with fewer inner indices. */
+/* A turning_step with fewer inner indices than that. */
 MLP_INLINE void MLP_REAL(turning_rest)(size_t depth, const mlp_real **group, size_t row_step,
                                        const mlp_real *b, size_t b_stride, size_t n_last,
                                        mlp_real *copy, const size_t rows, const size_t vecs,
@@ -215,7 +216,6 @@ MLP_INLINE void MLP_REAL(tile_multiply)(const mlp_tiles *t, const mlp_real *a, c
             if (k < depth) {
                 MLP_REAL(turning_rest)(depth - k, group, row_step, b + k, b_stride, t->n_last, copy,
                                        rows, vecs, acc);
-                if (copy != NULL) copy += (depth - k) * MLP_PANEL;
             }
             b += depth;
             /* Products of few rows do not copy, and those of many have no short tiles. */

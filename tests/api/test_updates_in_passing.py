@@ -125,6 +125,7 @@ OVERFLOWS = {
     "outputs of a narrow layer": ([2000, 10, 10], 32, 1e15, (1e16, 1e-26)),
     "dl/dz of the output layer": ([128, 100], 4, 1e25, (1e-10,)),
     "dl/dz of a hidden layer": ([64, 128, 1], 4, 1e3, (1e-36, 1e36)),
+    "dl/dz of a hidden layer, by a tile that turns": ([64, 128, 20], 4, 1e3, (1e-36, 1e36)),
 }
 
 
