@@ -52,27 +52,6 @@ MLP_INLINE const mlp_wide_tile *MLP_REAL(widest_tile)(const mlp_wide_tile *wide,
     return wide->vecs > 0 ? wide : NULL;
 }
 
-/* Moves by so many rows, down or up. */
-MLP_INLINE void MLP_REAL(move_rows)(mlp_tiles *t, ptrdiff_t n_rows) {
-    const ptrdiff_t step = n_rows * (ptrdiff_t)t->c_stride;
-    t->a += n_rows * (t->a_is_columns ? 1 : (ptrdiff_t)t->a_stride);
-    t->c += step;
-    if (t->factor != NULL) t->factor += n_rows * (ptrdiff_t)t->factor_stride;
-    if (t->output != NULL) t->output += step;
-    if (t->derivative != NULL) t->derivative += step;
-    if (t->parameters != NULL) t->parameters += step;
-}
-
-/* Moves on by so many columns. */
-MLP_INLINE void MLP_REAL(move_columns)(mlp_tiles *t, size_t n_columns) {
-    t->c += n_columns;
-    if (t->bias != NULL && !t->bias_is_scalar) t->bias += n_columns;
-    if (t->factor != NULL) t->factor += n_columns;
-    if (t->output != NULL) t->output += n_columns;
-    if (t->derivative != NULL) t->derivative += n_columns;
-    if (t->parameters != NULL) t->parameters += n_columns;
-}
-
 /* Too few inner indices for a tile to turn B in passing, or few with a rest. */
 MLP_INLINE int MLP_REAL(is_turned_before)(const mlp_product *p) {
     const size_t n_inner = p->tiles.n_inner;
@@ -207,12 +186,18 @@ MLP_INLINE int MLP_REAL(sweep_run)(mlp_tiles *t, const mlp_product *p) {
     const mlp_real *b = t->b;
     const size_t b_stride = t->b_stride;
     const mlp_wide_tile *wide_tiles = MLP_REAL(wide_tiles_of)(p);
+    const int is_long_row = p->n_rows == 1 && !p->b_is_transposed && !t->a_is_columns &&
+                            p->n_columns * sizeof(mlp_real) > MLP_LONG_ROW_BYTES;
     int finite = 1;
     for (size_t left = p->n_columns;;) {
-        const mlp_wide_tile *wide = MLP_REAL(widest_tile)(wide_tiles, left);
-        const size_t widest = wide ? wide->vecs * MLP_LANES : MLP_PANEL;
+        const mlp_wide_tile *wide = is_long_row ? NULL : MLP_REAL(widest_tile)(wide_tiles, left);
+        const size_t widest = is_long_row ? MLP_LONG_COLUMNS
+                              : wide      ? wide->vecs * MLP_LANES
+                                          : MLP_PANEL;
         const size_t width = left < widest ? left : widest;
-        if (wide) {
+        if (is_long_row) {
+            MLP_REAL(long_row_run)(t, width);
+        } else if (wide) {
             t->n_last = width - (width - 1) / MLP_LANES * MLP_LANES;
             t->n_tiles = t->a_is_columns ? p->n_rows : 1;
             finite &= wide->run(t);

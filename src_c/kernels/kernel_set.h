@@ -8,6 +8,7 @@
 #include "optimizer_template.h"
 #include "tile_product_template.h"
 #include "tile_template.h"
+#include "long_row_template.h"
 #include "dropout_template.h"
 #include "gemm_template.h"
 #include "linear_template.h"

@@ -284,3 +284,24 @@ MLP_FOR_EACH_TURNING(MLP_TURNING_DEFINE)
 /* [(vecs - 1) * MLP_TURNING_ROWS + rows - 1] */
 static const mlp_tiles_function MLP_REAL(turning_table)[MLP_TILE_VECS * MLP_TURNING_ROWS] = {
     MLP_FOR_EACH_TURNING(MLP_TURNING_ENTRY)};
+
+/* Moves by so many rows, down or up. */
+MLP_INLINE void MLP_REAL(move_rows)(mlp_tiles *t, ptrdiff_t n_rows) {
+    const ptrdiff_t step = n_rows * (ptrdiff_t)t->c_stride;
+    t->a += n_rows * (t->a_is_columns ? 1 : (ptrdiff_t)t->a_stride);
+    t->c += step;
+    if (t->factor != NULL) t->factor += n_rows * (ptrdiff_t)t->factor_stride;
+    if (t->output != NULL) t->output += step;
+    if (t->derivative != NULL) t->derivative += step;
+    if (t->parameters != NULL) t->parameters += step;
+}
+
+/* Moves on by so many columns. */
+MLP_INLINE void MLP_REAL(move_columns)(mlp_tiles *t, size_t n_columns) {
+    t->c += n_columns;
+    if (t->bias != NULL && !t->bias_is_scalar) t->bias += n_columns;
+    if (t->factor != NULL) t->factor += n_columns;
+    if (t->output != NULL) t->output += n_columns;
+    if (t->derivative != NULL) t->derivative += n_columns;
+    if (t->parameters != NULL) t->parameters += n_columns;
+}

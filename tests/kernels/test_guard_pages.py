@@ -79,7 +79,12 @@ def test_weights_that_are_packed_end_at_a_guard_page(isa, dtype):
 
 def test_weights_whose_rows_share_a_set_of_l1_end_at_a_guard_page(isa, dtype):
     rng = np.random.default_rng(0)
-    for sizes, rows in (([29, 1024, 1], (1, 9, 29)), ([29, 512, 3], (1, 29)), ([7000, 10], (40,))):
+    for sizes, rows in (
+        ([29, 1024, 1], (1, 9, 29)),
+        ([29, 512, 3], (1, 29)),
+        ([9, 1027, 3], (1,)),
+        ([7000, 10], (40,)),
+    ):
         for n_rows in rows:
             activations = ["tanh", "identity"][-len(sizes) + 1 :]
             net = mlpcore.MLP(sizes, activations, dtype=dtype, seed=0, bias=False)

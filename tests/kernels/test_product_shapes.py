@@ -37,6 +37,25 @@ def test_a_batch_has_the_bits_of_its_rows(isa, dtype, activation, n_outputs):
             np.testing.assert_allclose(layer.activation_derivative, slope, rtol=0, atol=atol)
 
 
+@pytest.mark.parametrize("n_inputs", [1, 7, 8, 29, 513, 2051])
+@pytest.mark.parametrize("n_outputs", [257, 513, 1027, 2048, 2100])
+def test_one_row_of_a_wide_layer_has_the_bits_of_a_batch(isa, dtype, n_inputs, n_outputs):
+    """One row reads long rows of W end to end, a batch by tiles."""
+    net = mlpcore.MLP([n_inputs, n_outputs, 3], ["tanh", "identity"], dtype=dtype, seed=0)
+    rng = np.random.default_rng(n_inputs)
+    net.biases[0][:] = 0.3 * rng.normal(size=n_outputs)
+    x = rng.normal(size=(5, n_inputs)).astype(dtype)
+    together = net.trace(x)
+    assert np.count_nonzero(together.layers[0].output) > 4 * n_outputs
+    for i, row in enumerate(x):
+        alone = net.trace(row[None])
+        for layer, one in zip(together.layers, alone.layers, strict=True):
+            assert one.pre_activation.tobytes() == layer.pre_activation[i].tobytes()
+            assert one.output.tobytes() == layer.output[i].tobytes()
+            assert one.activation_derivative.tobytes() == layer.activation_derivative[i].tobytes()
+        assert net(row[None]).tobytes() == together.output[i].tobytes()
+
+
 @pytest.mark.parametrize("n_rows", range(1, 57))
 def test_every_height_of_a_tile(isa, dtype, n_rows):
     """The rows of a batch are shared out evenly, so that tiles of each height come up."""
