@@ -98,7 +98,7 @@ else:
         link_args += sanitizers
     else:
         compile_args += ["-O2", "-g0"]  # -O3: a tenth more code, no faster
-        if sys.platform == "linux" and "--inplace" not in sys.argv:
+        if sys.platform == "linux" and "bdist_wheel" in sys.argv:
             link_args += ["-Wl,-s"]  # names of functions are for a profiler, not for a wheel
 
 headers = sorted(glob("src_c/**/*.h", recursive=True))
