@@ -4,7 +4,8 @@
  *
  * B is read from where it lies, or, where its rows lie far apart or have to be turned, from a copy
  * that the first tile of a panel makes in passing, which costs it two stores among 28 multiply-adds;
- * where there is little to turn, from one that is made before. All rows of A pass by before the next panel, so that the panel stays in L2 while A streams.
+ * where there is little to turn, from one that is made before. All rows of A pass by before the
+ * next panel, so that the panel stays in L2 while A streams.
  *
  * Loop order (outermost first): sweeps of the inner dimension that keep a panel in L2, panels,
  * tiles. Rows are split evenly (32 rows are 11 + 11 + 10, not 14 + 14 + 4), since a short tile
@@ -110,8 +111,8 @@ MLP_INLINE mlp_row_split MLP_REAL(split_rows)(const mlp_product *p) {
     return split;
 }
 
-/* The first tile of a panel, which turns it: a register of columns at a time where the lines of more,
- * and those of the copy, would push each other out of L1. */
+/* The first tile of a panel, which turns it: a register of columns at a time where the lines of
+ * more, and those of the copy, would push each other out of L1. */
 MLP_NOINLINE int MLP_REAL(run_turning)(const mlp_tiles *t, size_t rows, size_t vecs) {
     const mlp_tiles_function *by_vecs = MLP_REAL(turning_table) + rows - 1;
     const size_t crowding = t->b_copy != NULL ? MLP_ONE_SET_BYTES / 2 : MLP_ONE_SET_BYTES;

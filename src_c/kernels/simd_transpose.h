@@ -27,23 +27,28 @@
 
 #if defined(MLP_SIMD_AVX512)
 
-/* Each round of shuffles doubles the size of what is turned: elements, pairs, and then quarters of
- * a register twice. */
-MLP_INLINE void turn_rows_f32(__m512 row[16]) {
+/* Each round of shuffles doubles the size of what is turned: elements and pairs within quarters of a
+ * register here, for n registers; the quarters themselves come after. */
+MLP_INLINE void turn_quarters_f32(const size_t n, __m512 *row) {
     __m512 next[16];
     MLP_UNROLL
-    for (size_t i = 0; i < 16; i += 2) {
+    for (size_t i = 0; i < n; i += 2) {
         next[i] = _mm512_unpacklo_ps(row[i], row[i + 1]);
         next[i + 1] = _mm512_unpackhi_ps(row[i], row[i + 1]);
     }
-    /* row[4 g + j], quarter q: column 4 q + j of rows 4 g .. 4 g + 3 */
     MLP_UNROLL
-    for (size_t i = 0; i < 16; i += 4) {
+    for (size_t i = 0; i < n; i += 4) {
         row[i] = _mm512_shuffle_ps(next[i], next[i + 2], 0x44);
         row[i + 1] = _mm512_shuffle_ps(next[i], next[i + 2], 0xEE);
         row[i + 2] = _mm512_shuffle_ps(next[i + 1], next[i + 3], 0x44);
         row[i + 3] = _mm512_shuffle_ps(next[i + 1], next[i + 3], 0xEE);
     }
+}
+
+MLP_INLINE void turn_rows_f32(__m512 row[16]) {
+    __m512 next[16];
+    turn_quarters_f32(16, row);
+    /* row[4 g + j], quarter q: column 4 q + j of rows 4 g .. 4 g + 3 */
     MLP_UNROLL
     for (size_t j = 0; j < 4; j++) {
         next[j] = _mm512_shuffle_f32x4(row[j], row[4 + j], 0x88);
@@ -80,25 +85,14 @@ MLP_INLINE void turn_part_f32(size_t n_rows, size_t n_columns, const float *from
 /* Rows i and i + 4 of each eight share a register: what is left to do are two rounds within quarters
  * and one that brings the quarters together. */
 MLP_INLINE void turn_half_f32(size_t n_rows, const float *from, size_t stride, __m512 column[8]) {
-    __m512 pair[8], next[8];
+    __m512 pair[8];
     MLP_UNROLL
     for (size_t i = 0; i < 8; i++) {
         const size_t row = i % 4 + i / 4 * 8;
         pair[i] = _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(MLP_TURN_ROW(row))),
                                      _mm256_loadu_ps(MLP_TURN_ROW(row + 4)), 1);
     }
-    MLP_UNROLL
-    for (size_t i = 0; i < 8; i += 2) {
-        next[i] = _mm512_unpacklo_ps(pair[i], pair[i + 1]);
-        next[i + 1] = _mm512_unpackhi_ps(pair[i], pair[i + 1]);
-    }
-    MLP_UNROLL
-    for (size_t i = 0; i < 8; i += 4) {
-        pair[i] = _mm512_shuffle_ps(next[i], next[i + 2], 0x44);
-        pair[i + 1] = _mm512_shuffle_ps(next[i], next[i + 2], 0xEE);
-        pair[i + 2] = _mm512_shuffle_ps(next[i + 1], next[i + 3], 0x44);
-        pair[i + 3] = _mm512_shuffle_ps(next[i + 1], next[i + 3], 0xEE);
-    }
+    turn_quarters_f32(8, pair);
     MLP_UNROLL
     for (size_t j = 0; j < 4; j++) {
         column[j] = _mm512_shuffle_f32x4(pair[j], pair[4 + j], 0x88);

@@ -2,9 +2,10 @@
 /*
  * tile_template.h - tiles below each other, with a layer's epilogue while they are in registers.
  *
- * After tile_product_template.h, optimizer_template.h and activation_template.h. A forward product adds the bias and activates; one backward is
- * multiplied by f'(z); a gradient updates the weights. At the end every tile that a product may ask
- * for has a function, and the tables say where.
+ * After tile_product_template.h, optimizer_template.h and activation_template.h. A forward product
+ * adds the bias and activates; one backward is multiplied by f'(z); a gradient updates the weights.
+ * Every tile that a product may ask for has a function, and the tables say where. At the end, how a
+ * description of tiles moves on.
  */
 
 /* The tile, a gradient, becomes the parameters that it leads to, and c, unless NULL, what they were.
