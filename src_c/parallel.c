@@ -3,10 +3,13 @@
  * parallel.c - the thread pool of parallel.h.
  *
  * One region runs at a time; `busy` belongs to its caller, and so does everything below it that is
- * not atomic. A region is published in one atomic word, `claims`:
+ * not atomic. Each thread of the team has a share, the tasks whose index leaves its own when divided
+ * by the size of the team, so that what a task wrote lies in the caches of the thread that runs the
+ * task of that index in the next region; who is done with its share takes from those of others. A
+ * share is published in an atomic word:
  *
  *     bits 63..48  team, the threads that may take part: workers with index < team
- *     bits 47..0   tasks that nobody has claimed yet
+ *     bits 47..0   tasks of the share that nobody has claimed yet
  *
  * A thread claims a task by decrementing the word. To have claimed one of a region is to keep that
  * region from ending, so only after a claim is the description of the region read; and whatever a
@@ -170,7 +173,7 @@ struct worker {
 };
 
 static struct pool {
-    MLP_ALIGNED(MLP_ALIGNMENT) _Atomic uint64_t claims;
+    MLP_ALIGNED(MLP_ALIGNMENT) _Atomic uint64_t shares[MLP_PARALLEL_MAX];
     MLP_ALIGNED(MLP_ALIGNMENT) _Atomic size_t unfinished; /* tasks of the region not yet done */
     _Atomic bool caller_asleep;
     MLP_ALIGNED(MLP_ALIGNMENT) _Atomic bool busy;
@@ -179,7 +182,7 @@ static struct pool {
     _Atomic size_t n_workers;    /* workers[1 .. n_workers] are alive */
     size_t regions_before_retry; /* of thread creation, after a failure */
 
-    /* The region: written by its caller before `claims`, read after a claim. */
+    /* The region: written by its caller before `shares`, read after a claim. */
     mlp_task run;
     void *context;
     size_t n_tasks;
@@ -190,9 +193,18 @@ static struct pool {
     struct worker workers[MLP_PARALLEL_MAX]; /* the caller is worker 0 */
 } pool = {.lock = MUTEX_INITIALIZER, .finished = CONDITION_INITIALIZER};
 
-static size_t team_of(uint64_t claims) { return (size_t)(claims >> TEAM_SHIFT); }
+static size_t team_of(uint64_t share) { return (size_t)(share >> TEAM_SHIFT); }
 
-static uint64_t unclaimed_of(uint64_t claims) { return claims & TASKS_MASK; }
+static uint64_t unclaimed_of(uint64_t share) { return share & TASKS_MASK; }
+
+static bool is_for(uint64_t share, size_t worker_index) {
+    return unclaimed_of(share) > 0 && worker_index < team_of(share);
+}
+
+/* Tasks of the share `owner` of n_tasks. */
+static size_t share_size(size_t n_tasks, size_t team, size_t owner) {
+    return (n_tasks - owner + team - 1) / team;
+}
 
 static void pause_briefly(void) {
 #if MLP_ARCH_X86_64
@@ -203,17 +215,18 @@ static void pause_briefly(void) {
 #endif
 }
 
-/* Runs one task of the current region if there is one for this worker. */
-static bool run_one_task(size_t worker_index) {
-    uint64_t claims = atomic_load_explicit(&pool.claims, memory_order_relaxed);
+/* Runs one task of the share of `owner` if there is one for this worker. */
+static bool run_one_task_of(size_t owner, size_t worker_index) {
+    uint64_t share = atomic_load_explicit(&pool.shares[owner], memory_order_relaxed);
     do {
-        if (unclaimed_of(claims) == 0 || worker_index >= team_of(claims)) return false;
-    } while (!atomic_compare_exchange_weak_explicit(&pool.claims, &claims, claims - 1,
+        if (!is_for(share, worker_index)) return false;
+    } while (!atomic_compare_exchange_weak_explicit(&pool.shares[owner], &share, share - 1,
                                                     memory_order_acquire, memory_order_relaxed));
     if (worker_index != 0 && mlp_cpu_floating_point_state() != pool.floating_point_state) {
         mlp_cpu_set_floating_point_state(pool.floating_point_state);
     }
-    pool.run(pool.context, pool.n_tasks - (size_t)unclaimed_of(claims), worker_index);
+    const size_t team = team_of(share), n_own = share_size(pool.n_tasks, team, owner);
+    pool.run(pool.context, owner + (n_own - (size_t)unclaimed_of(share)) * team, worker_index);
     /* The last one may not look at the region again: it is over. */
     if (atomic_fetch_sub(&pool.unfinished, 1) == 1 && atomic_load(&pool.caller_asleep)) {
         mutex_lock(&pool.lock);
@@ -223,11 +236,27 @@ static bool run_one_task(size_t worker_index) {
     return true;
 }
 
+/* The share of a worker is looked at first; those of the others are below this. */
+static size_t n_owners(void) {
+    return atomic_load_explicit(&pool.n_workers, memory_order_relaxed) + 1;
+}
+
+static void run_tasks(size_t worker_index) {
+    while (run_one_task_of(worker_index, worker_index)) {
+    }
+    for (size_t owner = 0; owner < n_owners(); owner++) {
+        while (run_one_task_of(owner, worker_index)) {
+        }
+    }
+}
+
 /* True when a worker need not wait any longer. */
 static bool worker_is_wanted(size_t worker_index) {
-    const uint64_t claims = atomic_load(&pool.claims);
-    return (unclaimed_of(claims) > 0 && worker_index < team_of(claims)) ||
-           atomic_load(&pool.stopping);
+    if (is_for(atomic_load(&pool.shares[worker_index]), worker_index)) return true;
+    for (size_t owner = 0; owner < n_owners(); owner++) {
+        if (is_for(atomic_load(&pool.shares[owner]), worker_index)) return true;
+    }
+    return atomic_load(&pool.stopping);
 }
 
 static bool region_is_finished(size_t unused) {
@@ -273,8 +302,7 @@ static void worker_main(size_t worker_index) {
     struct worker *self = &pool.workers[worker_index];
     for (;;) {
         step_aside();
-        while (run_one_task(worker_index)) {
-        }
+        run_tasks(worker_index);
         if (atomic_load(&pool.stopping)) return;
         if (!spin_until(worker_is_wanted, worker_index)) {
             sleep_until(worker_is_wanted, worker_index, &self->wake, &self->asleep);
@@ -323,7 +351,9 @@ static void make_workers(size_t wanted) {
  * the caller of a region, are gone, and the lock may have been held by one of them. Their lock and
  * conditions cannot be destroyed properly, only written over. */
 static void forget_workers(void) {
-    atomic_store(&pool.claims, 0);
+    for (size_t i = 0; i < MLP_PARALLEL_MAX; i++) {
+        atomic_store(&pool.shares[i], 0);
+    }
     atomic_store(&pool.unfinished, 0);
     atomic_store(&pool.caller_asleep, false);
     atomic_store(&pool.busy, false);
@@ -362,11 +392,13 @@ void mlp_parallel_for(size_t n_threads, size_t n_tasks, mlp_task run, void *cont
     pool.floating_point_state = mlp_cpu_floating_point_state();
     atomic_store_explicit(&pool.caller_cpu, mlp_cpu_current(), memory_order_relaxed);
     atomic_store_explicit(&pool.unfinished, n_tasks, memory_order_relaxed);
-    atomic_store(&pool.claims, (uint64_t)team << TEAM_SHIFT | n_tasks);
+    for (size_t owner = team; owner-- > 0;) {
+        atomic_store(&pool.shares[owner],
+                     (uint64_t)team << TEAM_SHIFT | share_size(n_tasks, team, owner));
+    }
     wake_workers(team);
 
-    while (run_one_task(0)) {
-    }
+    run_tasks(0);
     if (!spin_until(region_is_finished, 0)) {
         sleep_until(region_is_finished, 0, &pool.finished, &pool.caller_asleep);
     }

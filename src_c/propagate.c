@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "gather.h"
 #include "loss.h"
 #include "sobolev.h"
 #include "weights.h"
@@ -13,6 +14,7 @@
 
 typedef struct row_region {
     mlp_workspace *workspace;
+    const mlp_pass *pass;
     const mlp_batch *block; /* the rows of the running block */
     size_t strip_rows;
     int forward, backward;
@@ -179,6 +181,9 @@ MLP_INLINE void run_strip(const row_region *region, size_t first, size_t n_rows,
     void *scratch = (unsigned char *)w->scratch + worker * w->scratch_bytes;
     mlp_row_squares *squares = &w->squares[worker];
 
+    if (region->pass->order != NULL)
+        mlp_gather_rows(w, region->pass->data, region->pass->order, region->first_row + first,
+                        n_rows);
     if (region->x != region->block->x)
         mlp_spread_rows(kernels, n_rows, n_inputs,
                         mlp_const_at(kernels, region->block->x, first * n_inputs), n_inputs,
@@ -273,12 +278,14 @@ mlp_outcome mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *par
      * a tenth of a tiny step. */
     row_region rows;
     rows.workspace = w;
+    rows.pass = pass;
     rows.forward = pass->forward;
     rows.backward = goes_back(pass);
     rows.dropout = pass->dropout;
     rows.loss = NULL;
     rows.on_pre_activation = 0;
     rows.factor = 0.0;
+    if (pass->order != NULL) mlp_gather_weights(w, pass->data, pass->order, batch->n_samples);
     if (pass->loss != NULL) {
         fused = *pass->loss;
         fused.kind = mlp_loss_fuse(fused.kind, last->activation, &rows.on_pre_activation);
@@ -372,7 +379,8 @@ mlp_status mlp_value_and_grad(mlp_workspace *w, const void *parameters, const ml
                            .batch = batch,     .records = NULL,        .forward = 1,
                            .loss = loss,       .dropout = NULL,        .cotangent = NULL,
                            .own_gradients = 0, .gradients = gradients, .update = NULL,
-                           .parameters = NULL, .grad_x = grad_x,       .gathered_rows = 0};
+                           .parameters = NULL, .grad_x = grad_x,       .gathered_rows = 0,
+                           .data = NULL,       .order = NULL};
     const mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
     if (status != MLP_OK) return status;
     return mlp_pass_run(w, &pass, parameters, value) == MLP_STOPPED ? MLP_INTERRUPTED : MLP_OK;

@@ -20,7 +20,10 @@ typedef struct mlp_pass {
     mlp_optimizer *update;
     void *parameters;
     void *grad_x;         /* (N, D) or NULL; not without gradients */
-    size_t gathered_rows; /* not 0: x lies at mlp_pitch; room for a gathered batch of so many */
+    size_t gathered_rows; /* room for a gathered batch of so many; 0: none is */
+    /* With gathered_rows: batch is mlp_gathered_batch of these rows of data, yet to be copied. */
+    const mlp_batch *data;
+    const int64_t *order; /* (N,) */
 } mlp_pass;
 
 /* Lays the workspace out for this pass, and for one of fewer rows. */
