@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from .gradient_report import LayerReport
     from .mlp import MLP
@@ -38,6 +40,12 @@ def diagnose(net: MLP, layers: Sequence[LayerReport], n_samples: int, is_fused: 
         return (
             "Not finite: the gradient holds NaN or infinity. Look for them in the data, or for "
             "parameters that have grown without bound."
+        )
+    unbounded = _layers_of_unbounded_parameters(net)
+    if unbounded:
+        return (
+            f"Not finite: there is NaN or infinity among the parameters of {_numbered(unbounded)}, "
+            "though not in the gradient, as where it leaves a unit saturated."
         )
     alike = _layers_of_equal_units(net)
     if alike:
@@ -119,6 +127,14 @@ def _saturated(layers: Sequence[LayerReport], which: Sequence[int]) -> str:
         f"{_numbered(which)} lie where {are_flat}; smaller weights or standardised inputs "
         "bring them back."
     )
+
+
+def _layers_of_unbounded_parameters(net: MLP) -> list[int]:
+    return [
+        i
+        for i, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True))
+        if not (np.isfinite(weight).all() and (bias is None or np.isfinite(bias).all()))
+    ]
 
 
 def _layers_of_equal_units(net: MLP) -> list[int]:

@@ -238,6 +238,14 @@ def test_gradients_that_are_not_finite(bad):
     assert "Not finite" in diagnosis(net, batch=(x, y))
 
 
+def test_an_infinite_parameter_behind_a_finite_gradient():
+    net = make_deep(3, "tanh")
+    net.biases[1][2] = np.inf
+    report = net.gradient_report(*make_batch(), "mse")
+    assert np.isfinite([layer.grad_pre_activation_norm for layer in report.layers]).all()
+    assert "the parameters of layer 2," in report.diagnosis
+
+
 def test_callable_loss():
     net = make_deep(3, "tanh")
     text = diagnosis(net, lambda y_hat, y: (np.sum((y_hat - y) ** 2), 2.0 * (y_hat - y)))
