@@ -11,6 +11,7 @@
 #include "long_row_template.h"
 #include "dropout_template.h"
 #include "gemm_template.h"
+#include "narrow_template.h"
 #include "linear_template.h"
 #include "matrix_template.h"
 #include "curvature_template.h"

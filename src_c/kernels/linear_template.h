@@ -13,82 +13,6 @@
  * columns then, or inputs. The sums are the same, term by term.
  */
 
-/* So many outputs leave a third of a register idle or more. */
-#ifndef MLP_NARROW
-#define MLP_NARROW (2 * MLP_LANES / 3)
-/* Samples of a narrow forward product whose sums wait to be turned. */
-#define MLP_NARROW_ROWS 128
-#endif
-
-/* to (n_columns, n_rows) = the transpose of from (n_rows, n_columns), both contiguous. */
-static void MLP_REAL(transpose)(size_t n_rows, size_t n_columns, const mlp_real *from,
-                                mlp_real *to) {
-    for (size_t i = 0; i < n_rows; i += MLP_LANES) {
-        const size_t height = n_rows - i < MLP_LANES ? n_rows - i : MLP_LANES;
-        const mlp_tail tail = v_tail(height);
-        for (size_t j = 0; j < n_columns; j += MLP_LANES) {
-            const size_t width = n_columns - j < MLP_LANES ? n_columns - j : MLP_LANES;
-            mlp_vec column[MLP_LANES];
-            MLP_REAL(turn_rest)(height, width, from + i * n_columns + j, n_columns, column);
-            MLP_UNROLL
-            for (size_t k = 0; k < MLP_LANES; k++)
-                if (k < width) v_store_tail(to + (j + k) * n_rows + i, tail, column[k]);
-        }
-    }
-}
-
-/* A narrow layer: Z^T = W X^T, so that samples take the lanes, then its transpose and the epilogue.
- * W itself waits in scratch, where it has room. */
-static void MLP_REAL(narrow_forward)(const mlp_product *p) {
-    const mlp_tiles *t = &p->tiles;
-    const size_t n_outputs = p->n_columns;
-    const mlp_tail tail = v_tail(n_outputs);
-    const mlp_vec bias = t->bias ? v_load_tail(t->bias, tail) : v_zero();
-    mlp_real sums[MLP_NARROW * MLP_NARROW_ROWS + 1]; /* 1: no lanes, and so never run */
-    _Static_assert(MLP_NARROW <= MLP_TURNING_ROWS, "a product in one tile, without scratch");
-    MLP_REAL(transpose)(t->n_inner, n_outputs, t->b, p->scratch);
-    mlp_vec squares[MLP_NOTES];
-    MLP_UNROLL
-    for (size_t i = 0; i < MLP_NOTES; i++)
-        squares[i] = v_zero();
-    for (size_t first = 0; first < p->n_rows; first += MLP_NARROW_ROWS) {
-        const size_t left = p->n_rows - first;
-        const size_t n_rows = left < MLP_NARROW_ROWS ? left : MLP_NARROW_ROWS;
-        mlp_real *c = t->c + first * t->c_stride;
-        mlp_product turned = {
-            .n_rows = n_outputs,
-            .n_columns = n_rows,
-            .b_is_transposed = 1,
-            .tiles = {.n_inner = t->n_inner,
-                      .a = p->scratch,
-                      .a_stride = t->n_inner,
-                      .b = t->a + first * t->a_stride,
-                      .b_stride = t->a_stride,
-                      .c = sums,
-                      .c_stride = MLP_NARROW_ROWS},
-        };
-        MLP_REAL(product_run)(&turned);
-        for (size_t row = 0; row < n_rows; row += MLP_LANES) {
-            mlp_vec column[MLP_LANES];
-            MLP_REAL(turn_rest)(n_outputs, n_rows - row, sums + row, MLP_NARROW_ROWS, column);
-            MLP_UNROLL
-            for (size_t i = 0; i < MLP_LANES; i++) {
-                mlp_vec z = column[i];
-                if (row + i >= n_rows) break;
-                if (t->bias) z = v_add(z, bias);
-                if (t->squares) squares[i % MLP_NOTES] = v_fma(z, z, squares[i % MLP_NOTES]);
-                if (t->relu) MLP_REAL(vec_relu)(z, &z, NULL);
-                v_store_tail(c + (row + i) * t->c_stride, tail, z);
-            }
-        }
-        if (t->output)
-            MLP_REAL(activate)(t->activation, n_rows, n_outputs, t->c_stride, c,
-                               t->output + first * t->c_stride,
-                               t->derivative ? t->derivative + first * t->c_stride : NULL);
-    }
-    if (t->squares) MLP_REAL(add_notes)(squares, t->squares);
-}
-
 MLP_INLINE double MLP_REAL(sum_of_lanes)(const mlp_real *lanes) {
     double sums[MLP_NOTES] = {0}; /* or each addition would wait for the one before it */
     MLP_UNROLL
@@ -136,13 +60,7 @@ static double MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, c
         t->output = a;
         t->derivative = d;
     }
-    const int narrow = layer->n_outputs > 1 && layer->n_outputs <= MLP_NARROW &&
-                       n_rows >= MLP_PANEL && layer->n_inputs >= MLP_PANEL &&
-                       layer->n_inputs * layer->n_outputs <= MLP_SWEEP * MLP_PANEL;
-    if (narrow)
-        MLP_REAL(narrow_forward)(&p);
-    else
-        MLP_REAL(product_run)(&p);
+    MLP_REAL(product_by_rows)(&p);
     if (a && whole_row) MLP_REAL(softmax)(n_rows, layer->n_outputs, stride, sum, a);
     return layer->sums_squares ? MLP_REAL(sum_of_lanes)(squares) : 0.0;
 }
@@ -171,50 +89,8 @@ static double MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_
                   .factor_is_relu = d_is_relu,
                   .squares = layer->sums_squares ? squares : NULL},
     };
-    MLP_REAL(product_run)(&p);
+    MLP_REAL(product_by_rows)(&p);
     return layer->sums_squares ? MLP_REAL(sum_of_lanes)(squares) : 0.0;
-}
-
-/* Plain SGD with a way back: the gradients give way to the parameters as they were. */
-static int MLP_REAL(sgd_exchange)(const mlp_optimizer *optimizer, size_t n, void *parameters,
-                                  void *gradients) {
-    const mlp_sgd_constants constants = MLP_REAL(sgd_constants_of)(optimizer);
-    mlp_real *p = parameters, *g = gradients;
-    mlp_vec found[MLP_NOTES];
-    for (size_t i = 0; i < MLP_NOTES; i++)
-        found[i] = v_zero();
-    for (size_t j = 0; j < n; j += MLP_LANES) {
-        const mlp_tail tail = v_tail(n - j < MLP_LANES ? n - j : MLP_LANES);
-        const mlp_vec before = v_load_tail(p + j, tail);
-        const mlp_vec updated =
-            MLP_REAL(sgd_update)(&constants, before, v_load_tail(g + j, tail), NULL);
-        found[0] = MLP_REAL(note_not_finite)(updated, found[0]); /* beyond a tail: 0 */
-        v_store_tail(p + j, tail, updated);
-        v_store_tail(g + j, tail, before);
-    }
-    return MLP_REAL(found_none)(found);
-}
-
-/* The gradient of a narrow layer: dW = dZ^T X in scratch, then its transpose. */
-static int MLP_REAL(narrow_backward_weight)(const mlp_product *p) {
-    const size_t n_inputs = p->n_rows, n_outputs = p->n_columns;
-    const mlp_tiles *t = &p->tiles;
-    mlp_product swapped = {
-        .n_rows = n_outputs,
-        .n_columns = n_inputs,
-        .tiles = {.n_inner = t->n_inner,
-                  .a_is_columns = 1,
-                  .a = t->b,
-                  .a_stride = t->b_stride,
-                  .b = t->a,
-                  .b_stride = t->a_stride,
-                  .c = p->scratch,
-                  .c_stride = n_inputs},
-    };
-    MLP_REAL(product_run)(&swapped);
-    MLP_REAL(transpose)(n_outputs, n_inputs, p->scratch, t->c);
-    return t->update == NULL ||
-           MLP_REAL(sgd_exchange)(t->update, n_inputs * n_outputs, t->parameters, t->c);
 }
 
 static int MLP_REAL(linear_backward_weight)(const mlp_linear *layer, size_t n_rows, const void *x,
@@ -247,11 +123,8 @@ static int MLP_REAL(linear_backward_weight)(const mlp_linear *layer, size_t n_ro
         p.tiles.a_stride = dz_stride;
         p.tiles.b = (const mlp_real *)x + begin;
         p.tiles.b_stride = x_stride;
-    } else if (n_outputs <= MLP_NARROW && n_inputs >= MLP_PANEL && n_inputs <= MLP_SWEEP &&
-               !accumulate && n_rows > MLP_WIDE_SAMPLES) {
-        return MLP_REAL(narrow_backward_weight)(&p);
     }
-    return MLP_REAL(product_run)(&p);
+    return MLP_REAL(product_by_columns)(&p);
 }
 
 /* Registers of a row that are summed side by side: lines that are read one by one come late. */

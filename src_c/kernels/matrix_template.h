@@ -42,7 +42,7 @@ static void MLP_REAL(scale_rows)(size_t n_rows, size_t n_columns, const void *s,
 }
 
 static void MLP_REAL(turn)(size_t n_rows, size_t n_columns, const void *m, void *out) {
-    MLP_REAL(transpose)(n_rows, n_columns, m, out);
+    MLP_REAL(transpose)(n_rows, n_columns, m, n_columns, out, n_rows);
 }
 
 /*
