@@ -156,33 +156,37 @@ static int MLP_REAL(narrow_gradient)(const mlp_product *p) {
            MLP_REAL(sgd_exchange)(t->update, n_inputs, n_outputs, t->c_stride, t->parameters, t->c);
 }
 
-/* A product with A as rows, its narrow columns apart. Both products may use scratch. */
-static void MLP_REAL(product_by_rows)(mlp_product *p) {
-    const size_t n_rows = p->n_rows, n_inner = p->tiles.n_inner;
-    if (n_rows >= MLP_PANEL && n_inner >= MLP_PANEL) {
-        const size_t n = MLP_REAL(narrow_columns)(p->n_columns, MLP_TURN_ROUNDS);
-        const int pays = n == p->n_columns || n_rows * n_inner >= MLP_TURN_WORK;
-        if (n > 0 && pays && n_inner * n <= MLP_SWEEP * MLP_PANEL) {
-            const mlp_product last = MLP_REAL(last_columns)(p, n);
-            MLP_REAL(narrow_rows)(&last);
-            p->n_columns -= n;
-        }
-    }
+/* Computes the narrow columns of a product with A as rows, and takes them off it. */
+MLP_NOINLINE void MLP_REAL(take_narrow_rows)(mlp_product *p) {
+    const size_t n = MLP_REAL(narrow_columns)(p->n_columns, MLP_TURN_ROUNDS);
+    const size_t n_inner = p->tiles.n_inner;
+    const int pays = n == p->n_columns || p->n_rows * n_inner >= MLP_TURN_WORK;
+    if (n == 0 || !pays || n_inner * n > MLP_SWEEP * MLP_PANEL) return;
+    const mlp_product last = MLP_REAL(last_columns)(p, n);
+    MLP_REAL(narrow_rows)(&last);
+    p->n_columns -= n;
+}
+
+/* The same with A as columns. Whether all is finite that an exchange has updated. */
+MLP_NOINLINE int MLP_REAL(take_narrow_gradient)(mlp_product *p) {
+    const size_t n = MLP_REAL(narrow_columns)(p->n_columns, MLP_PLACE_ROUNDS);
+    if (n == 0) return 1;
+    const mlp_product last = MLP_REAL(last_columns)(p, n);
+    p->n_columns -= n;
+    return MLP_REAL(narrow_gradient)(&last);
+}
+
+/* A product with A as rows, its narrow columns apart. Both may use scratch. */
+MLP_INLINE void MLP_REAL(product_by_rows)(mlp_product *p) {
+    if (p->n_rows >= MLP_PANEL && p->tiles.n_inner >= MLP_PANEL) MLP_REAL(take_narrow_rows)(p);
     MLP_REAL(product_run)(p);
 }
 
-/* A product with A as columns, likewise. Whether all is finite that an exchange has updated. */
-static int MLP_REAL(product_by_columns)(mlp_product *p) {
-    const mlp_tiles *t = &p->tiles;
+/* A product with A as columns, likewise. */
+MLP_INLINE int MLP_REAL(product_by_columns)(mlp_product *p) {
     int finite = 1;
-    if (p->n_rows >= MLP_PANEL && p->n_rows <= MLP_SWEEP && t->n_inner > MLP_WIDE_SAMPLES &&
-        !t->accumulate) {
-        const size_t n = MLP_REAL(narrow_columns)(p->n_columns, MLP_PLACE_ROUNDS);
-        if (n > 0) {
-            const mlp_product last = MLP_REAL(last_columns)(p, n);
-            finite = MLP_REAL(narrow_gradient)(&last);
-            p->n_columns -= n;
-        }
-    }
+    if (p->n_rows >= MLP_PANEL && p->n_rows <= MLP_SWEEP && p->tiles.n_inner > MLP_WIDE_SAMPLES &&
+        !p->tiles.accumulate)
+        finite = MLP_REAL(take_narrow_gradient)(p);
     return MLP_REAL(product_run)(p) && finite;
 }
