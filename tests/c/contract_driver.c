@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * contract_driver.c - prints a hash of forward, gradients and trained parameters of several nets.
+ * contract_driver.c - prints a hash of forward, Jacobian, gradients and trained parameters of several
+ * nets.
  *
  *     contract_driver ISA N_THREADS
+ *
+ * ISA is a name of cpu.h, or "best" for the one that the core chooses.
  *
  * Two machines, or two instruction sets, keep the arithmetic contract when they print the same text.
  * No Python and no libm takes part, so that the program also runs under an emulator of another
@@ -102,12 +105,17 @@ static void run(const net_case *c, mlp_dtype dtype, size_t n_threads) {
         batch.target = NULL;
         batch.class_index = classes;
     }
+    void *jacobian = reals(dtype, c->n_rows * n_outputs * n_inputs, 0.0);
     const mlp_loss loss = {c->loss, MLP_MEAN, 0.5};
     double value;
 
     must(mlp_forward(workspace, parameters, c->n_rows, x, output, n_threads));
     printf("%s f%d forward %016llx\n", c->name, (int)item * 8,
            (unsigned long long)hash(output, c->n_rows * n_outputs * item));
+    must(mlp_jacobian(workspace, parameters, c->n_rows, x, output, jacobian, n_threads));
+    printf("%s f%d jacobian %016llx %016llx\n", c->name, (int)item * 8,
+           (unsigned long long)hash(output, c->n_rows * n_outputs * item),
+           (unsigned long long)hash(jacobian, c->n_rows * n_outputs * n_inputs * item));
     must(mlp_value_and_grad(workspace, parameters, &batch, &loss, gradients, grad_x, &value,
                             n_threads));
     printf("%s f%d gradients %016llx %016llx %a\n", c->name, (int)item * 8,
@@ -129,8 +137,8 @@ static void run(const net_case *c, mlp_dtype dtype, size_t n_threads) {
     printf("%s f%d trained %016llx %a\n", c->name, (int)item * 8,
            (unsigned long long)hash(parameters, n_parameters * item), epoch.loss_total);
 
-    void *arrays[] = {parameters,    x,     target, output, gradients, grad_x, first_moment,
-                      second_moment, order, classes};
+    void *arrays[] = {parameters,   x,             target, output,  jacobian, gradients, grad_x,
+                      first_moment, second_moment, order,  classes};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
         free(arrays[i]);
     mlp_workspace_destroy(workspace);
@@ -138,12 +146,14 @@ static void run(const net_case *c, mlp_dtype dtype, size_t n_threads) {
 }
 
 int main(int argc, char **argv) {
-    mlp_isa isa;
-    if (argc != 3 || !mlp_isa_from_name(argv[1], &isa) || !mlp_isa_available(isa)) {
+    mlp_isa isa = MLP_ISA_GENERIC;
+    const int is_chosen = argc == 3 && strcmp(argv[1], "best") == 0;
+    if (argc != 3 ||
+        !(is_chosen || (mlp_isa_from_name(argv[1], &isa) && mlp_isa_available(isa)))) {
         fprintf(stderr, "usage: contract_driver ISA N_THREADS, with an ISA of this machine\n");
         return 2;
     }
-    mlp_isa_select(isa);
+    if (!is_chosen) mlp_isa_select(isa);
     const size_t n_threads = (size_t)strtoul(argv[2], NULL, 10);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         run(&cases[i], MLP_FLOAT32, n_threads);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Compiles and runs the C test programs of tests/c, plain and under the compiler's sanitizers."""
+"""Compiles and runs the C test programs of tests/c: plain, under the compiler's sanitizers, and for
+Windows, under Wine."""
 
 import os
 import platform
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import windows
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "src_c"
@@ -21,14 +23,15 @@ BUILDS = {
     "release": ["-O3", "-DNDEBUG"],
     "address": ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
     "thread": ["-O1", "-fsanitize=thread"],
+    "windows": ["-O2", "-static"],
 }
 # A child of a fork with several threads is beyond what ThreadSanitizer supports.
 MATRIX = {
-    "compiler": ["plain", "release"],
-    "memory": ["plain", "release", "address", "thread"],
-    "cpu": ["plain", "release", "address"],
-    "random": ["plain", "release", "address"],
-    "parallel": ["plain", "address", "thread"],
+    "compiler": ["plain", "release", "windows"],
+    "memory": ["plain", "release", "address", "thread", "windows"],
+    "cpu": ["plain", "release", "address", "windows"],
+    "random": ["plain", "release", "address", "windows"],
+    "parallel": ["plain", "address", "thread", "windows"],
     "parallel_fork": ["plain", "address"],
     "parallel_creation": ["plain", "address", "thread"],
 }
@@ -36,6 +39,7 @@ ARGUMENTS = {
     ("parallel", "plain"): ["100000"],  # tiny regions
     ("parallel", "address"): ["10000"],
     ("parallel", "thread"): ["10000"],
+    ("parallel", "windows"): ["10000"],
     ("parallel_fork", "plain"): ["200"],  # forks at any moment
     # AddressSanitizer's allocator does not survive a fork while another thread allocates (gcc 12).
     ("parallel_fork", "address"): ["0"],
@@ -48,7 +52,8 @@ pytestmark = pytest.mark.skipif(
 
 
 def compile_c(output: Path, build: str, *arguments: str | Path) -> None:
-    command = [*COMPILER, *FLAGS, *BUILDS[build], f"-I{SOURCES}", "-o", output, *arguments]
+    compiler = [windows.COMPILER] if build == "windows" else COMPILER
+    command = [*compiler, *FLAGS, *BUILDS[build], f"-I{SOURCES}", "-o", output, *arguments]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, f"{' '.join(map(str, command))}\n{result.stderr}"
 
@@ -73,7 +78,7 @@ class Builder:
         return path
 
     def program(self, name: str, build: str, sources: list[str]) -> Path:
-        path = self.directory / f"{name}-{build}"
+        path = self.directory / f"{name}-{build}{'.exe' * (build == 'windows')}"
         if not path.exists():
             objects = [self.object(SOURCES / f"{source}.c", build) for source in sources]
             objects.append(self.object(PROGRAMS / f"{name}.c", build))
@@ -81,12 +86,16 @@ class Builder:
         return path
 
     def launcher(self, build: str) -> list[str]:
-        """The prefix of a command; skips, saying why, where the sanitizer itself cannot run."""
+        """The prefix of a command; skips, saying why, where that cannot run here."""
         if build not in self.launchers:
             self.launchers[build] = self.find_launcher(build)
         return self.launchers[build]
 
     def find_launcher(self, build: str) -> list[str]:
+        if build == "windows":
+            if windows.MISSING:
+                pytest.skip(windows.REASON)
+            return windows.launcher(self.directory)
         if "-fsanitize" not in " ".join(BUILDS[build]):
             return []
         source = self.directory / f"trivial-{build}.c"

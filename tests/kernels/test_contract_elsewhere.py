@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The bits of the C core without Python: on each instruction set, and on NEON in an emulator."""
+"""The bits of the C core without Python: on each instruction set, on NEON in an emulator, and as a
+program for Windows."""
 
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import windows
 
 from mlpcore import _core
 
@@ -52,7 +54,7 @@ def test_every_instruction_set_and_thread_count_prints_the_same(native):
         for n_threads in (1, 2, 3)
     }
     assert len(set(texts.values())) == 1
-    assert len(next(iter(texts.values())).splitlines()) == 6 * 2 * 3
+    assert len(next(iter(texts.values())).splitlines()) == 6 * 2 * 4
 
 
 @pytest.mark.slow
@@ -69,3 +71,15 @@ def test_the_generic_path_is_the_same_for_every_thread_count(native):
 def test_neon_prints_the_same(native, tmp_path):
     neon = build("aarch64-linux-gnu-gcc", tmp_path / "driver-neon", "-static")
     assert output("qemu-aarch64", neon, "neon", 1) == output(native, FUSED_ISAS[0], 1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(windows.MISSING), reason=windows.REASON)
+def test_windows_prints_the_same(native, tmp_path):
+    """Its threads, clock, aligned memory and CPU detection are other functions than POSIX's."""
+    program = build(windows.COMPILER, tmp_path / "driver.exe", "-static")
+    launcher = windows.launcher(tmp_path)
+    for name in (*_core.available_isas(), "best"):
+        expected = output(native, name, 1)
+        for n_threads in (1, 2, 4, 8):
+            assert output(*launcher, program, name, n_threads) == expected
