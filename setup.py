@@ -67,6 +67,9 @@ class BuildChangedInParallel(build_ext):
                 for word in self.compiler.linker_so
                 if not word.startswith(("-L", "-Wl,-rpath", "-Wl,-R"))
             ]
+        # MSVC's is looked for by the first file, and that is no work for several threads at once.
+        if self.compiler.compiler_type == "msvc" and not self.compiler.initialized:
+            self.compiler.initialize()
         compile_all = self.compiler.compile
 
         def compile_changed(sources, output_dir, depends, **options):

@@ -3,7 +3,7 @@
  * compiler.h - what the sources need from the compiler beyond C11, and nothing else.
  *
  * Everything in src_c/ is C11 for gcc and clang. The branches for MSVC are written from its
- * documentation; only gcc and clang are tested.
+ * documentation; only gcc and clang are tested, for Windows too.
  */
 #ifndef MLP_COMPILER_H
 #define MLP_COMPILER_H
@@ -21,6 +21,8 @@
 #endif
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
+#elif defined(_MSC_VER)
+#pragma fp_contract(off)
 #endif
 
 /* ---- architecture --------------------------------------------------------------------------- */

@@ -37,11 +37,15 @@
 
 /* ---- the system's threads ------------------------------------------------------------------- */
 
+/* Room for any kernel in a debug build: the defaults go from 128 KiB (musl) over what the program's
+ * linker chose (Windows) to 8 MiB. */
+#define WORKER_STACK_BYTES ((size_t)2 << 20)
+
 static void worker_main(size_t worker_index);
 
 #if defined(_WIN32)
 
-/* Tested with mingw-w64 under Wine, not yet on Windows. */
+/* Tested with mingw-w64 under Wine, not yet on Windows itself. */
 #include <windows.h>
 
 typedef HANDLE thread_handle;
@@ -74,7 +78,8 @@ static DWORD WINAPI thread_entry(LPVOID worker_index) {
 }
 
 static bool thread_create(thread_handle *thread, size_t worker_index) {
-    *thread = CreateThread(NULL, 0, thread_entry, (LPVOID)worker_index, 0, NULL);
+    *thread = CreateThread(NULL, WORKER_STACK_BYTES, thread_entry, (LPVOID)worker_index,
+                           STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
     return *thread != NULL;
 }
 
@@ -97,9 +102,6 @@ typedef pthread_mutex_t mutex;
 typedef pthread_cond_t condition;
 #define MUTEX_INITIALIZER     PTHREAD_MUTEX_INITIALIZER
 #define CONDITION_INITIALIZER PTHREAD_COND_INITIALIZER
-
-/* Room for any kernel in a debug build: the defaults go from 128 KiB (musl) to 8 MiB. */
-#define WORKER_STACK_BYTES    ((size_t)2 << 20)
 
 static void mutex_lock(mutex *m) { pthread_mutex_lock(m); }
 static void mutex_unlock(mutex *m) { pthread_mutex_unlock(m); }
