@@ -11,7 +11,7 @@ SOURCES := setup.py pyproject.toml \
            $(wildcard src_c/*.[ch] src_c/kernels/*.[ch])
 C_FILES  = $(shell find benchmarks mlpcore/binding src_c tests tools -name '*.[ch]')
 
-.PHONY: help demo test soak lint bench sanitize ulp fuzz docs wheel clean
+.PHONY: help demo test windows soak lint bench sanitize ulp fuzz docs wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -24,6 +24,11 @@ demo: $(VENV)/demo.stamp $(VENV)/mlpcore.stamp ## train three nets on real data 
 test: $(VENV)/test.stamp $(VENV)/mlpcore.stamp ## run the test suite
 	$(PYTEST) -m timing
 	$(PYTEST) -m "not timing" -n 2
+
+# `make test` runs these too, but skips them where a tool is missing.
+windows: $(VENV)/test.stamp $(VENV)/mlpcore.stamp ## run the C core as Windows programs, and compare the bits with this system's
+	cd tests && $(abspath $(BIN))/python -c 'import windows; windows.MISSING and exit(windows.REASON)'
+	$(PYTEST) -k windows tests/core/test_c_programs.py tests/kernels/test_contract_elsewhere.py
 
 # One after the other: some of them assert how soon Ctrl-C is heard.
 soak: $(VENV)/test.stamp $(VENV)/mlpcore.stamp ## kill and interrupt training thousands of times, for half an hour

@@ -9,7 +9,7 @@
  *
  * Two machines, or two instruction sets, keep the arithmetic contract when they print the same text.
  * No Python and no libm takes part, so that the program also runs under an emulator of another
- * processor.
+ * processor. Numbers are not printed as such: C leaves the digits of %a to the library.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,9 +118,10 @@ static void run(const net_case *c, mlp_dtype dtype, size_t n_threads) {
            (unsigned long long)hash(jacobian, c->n_rows * n_outputs * n_inputs * item));
     must(mlp_value_and_grad(workspace, parameters, &batch, &loss, gradients, grad_x, &value,
                             n_threads));
-    printf("%s f%d gradients %016llx %016llx %a\n", c->name, (int)item * 8,
+    printf("%s f%d gradients %016llx %016llx %016llx\n", c->name, (int)item * 8,
            (unsigned long long)hash(gradients, n_parameters * item),
-           (unsigned long long)hash(grad_x, c->n_rows * n_inputs * item), value);
+           (unsigned long long)hash(grad_x, c->n_rows * n_inputs * item),
+           (unsigned long long)hash(&value, sizeof value));
     mlp_optimizer adam = {.kind = MLP_ADAM,
                           .learning_rate = 1e-3,
                           .beta1 = 0.9,
@@ -134,8 +135,9 @@ static void run(const net_case *c, mlp_dtype dtype, size_t n_threads) {
         mlp_permutation(7, i, c->n_rows, order);
         must(mlp_train_epoch(workspace, parameters, &batch, &loss, &adam, &epoch, n_threads));
     }
-    printf("%s f%d trained %016llx %a\n", c->name, (int)item * 8,
-           (unsigned long long)hash(parameters, n_parameters * item), epoch.loss_total);
+    printf("%s f%d trained %016llx %016llx\n", c->name, (int)item * 8,
+           (unsigned long long)hash(parameters, n_parameters * item),
+           (unsigned long long)hash(&epoch.loss_total, sizeof epoch.loss_total));
 
     void *arrays[] = {parameters,   x,             target, output,  jacobian, gradients, grad_x,
                       first_moment, second_moment, order,  classes};
