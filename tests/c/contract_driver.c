@@ -139,8 +139,9 @@ static void run(const net_case *c, mlp_dtype dtype, size_t n_threads) {
            (unsigned long long)hash(parameters, n_parameters * item),
            (unsigned long long)hash(&epoch.loss_total, sizeof epoch.loss_total));
 
-    void *arrays[] = {parameters,   x,             target, output,  jacobian, gradients, grad_x,
-                      first_moment, second_moment, order,  classes};
+    void *arrays[] = {parameters,    x,         target, output,
+                      jacobian,      gradients, grad_x, first_moment,
+                      second_moment, order,     classes};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
         free(arrays[i]);
     mlp_workspace_destroy(workspace);
@@ -149,13 +150,13 @@ static void run(const net_case *c, mlp_dtype dtype, size_t n_threads) {
 
 int main(int argc, char **argv) {
     mlp_isa isa = MLP_ISA_GENERIC;
-    const int is_chosen = argc == 3 && strcmp(argv[1], "best") == 0;
+    const int core_chooses = argc == 3 && strcmp(argv[1], "best") == 0;
     if (argc != 3 ||
-        !(is_chosen || (mlp_isa_from_name(argv[1], &isa) && mlp_isa_available(isa)))) {
+        !(core_chooses || (mlp_isa_from_name(argv[1], &isa) && mlp_isa_available(isa)))) {
         fprintf(stderr, "usage: contract_driver ISA N_THREADS, with an ISA of this machine\n");
         return 2;
     }
-    if (!is_chosen) mlp_isa_select(isa);
+    if (!core_chooses) mlp_isa_select(isa);
     const size_t n_threads = (size_t)strtoul(argv[2], NULL, 10);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         run(&cases[i], MLP_FLOAT32, n_threads);
