@@ -31,128 +31,9 @@
 
 #include "compiler.h"
 #include "cpu.h"
+#include "system_threads.h"
 #if MLP_ARCH_X86_64
 #include <xmmintrin.h>
-#endif
-
-/* ---- the system's threads ------------------------------------------------------------------- */
-
-/* Room for any kernel in a debug build: the defaults go from 128 KiB (musl) over what the program's
- * linker chose (Windows) to 8 MiB. */
-#define WORKER_STACK_BYTES ((size_t)2 << 20)
-
-static void worker_main(size_t worker_index);
-
-#if defined(_WIN32)
-
-/* Tested with mingw-w64 under Wine, not yet on Windows itself. */
-#include <windows.h>
-
-typedef HANDLE thread_handle;
-typedef SRWLOCK mutex;
-typedef CONDITION_VARIABLE condition;
-#define MUTEX_INITIALIZER     SRWLOCK_INIT
-#define CONDITION_INITIALIZER CONDITION_VARIABLE_INIT
-
-static void mutex_lock(mutex *m) { AcquireSRWLockExclusive(m); }
-static void mutex_unlock(mutex *m) { ReleaseSRWLockExclusive(m); }
-static bool condition_initialize(condition *c) {
-    InitializeConditionVariable(c);
-    return true;
-}
-static void condition_destroy(condition *c) { (void)c; }
-static void condition_wait(condition *c, mutex *m) { SleepConditionVariableSRW(c, m, INFINITE, 0); }
-static void condition_signal(condition *c) { WakeConditionVariable(c); }
-static void thread_yield(void) { SwitchToThread(); }
-
-static uint64_t nanoseconds(void) {
-    LARGE_INTEGER now, frequency;
-    QueryPerformanceCounter(&now);
-    QueryPerformanceFrequency(&frequency);
-    return (uint64_t)((double)now.QuadPart * 1e9 / (double)frequency.QuadPart);
-}
-
-static DWORD WINAPI thread_entry(LPVOID worker_index) {
-    worker_main((size_t)worker_index);
-    return 0;
-}
-
-static bool thread_create(thread_handle *thread, size_t worker_index) {
-    *thread = CreateThread(NULL, WORKER_STACK_BYTES, thread_entry, (LPVOID)worker_index,
-                           STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
-    return *thread != NULL;
-}
-
-static void thread_join(thread_handle thread) {
-    WaitForSingleObject(thread, INFINITE);
-    CloseHandle(thread);
-}
-
-static bool prepare_for_fork(void) { return true; }
-
-#else
-
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <time.h>
-
-typedef pthread_t thread_handle;
-typedef pthread_mutex_t mutex;
-typedef pthread_cond_t condition;
-#define MUTEX_INITIALIZER     PTHREAD_MUTEX_INITIALIZER
-#define CONDITION_INITIALIZER PTHREAD_COND_INITIALIZER
-
-static void mutex_lock(mutex *m) { pthread_mutex_lock(m); }
-static void mutex_unlock(mutex *m) { pthread_mutex_unlock(m); }
-static bool condition_initialize(condition *c) { return pthread_cond_init(c, NULL) == 0; }
-static void condition_destroy(condition *c) { pthread_cond_destroy(c); }
-static void condition_wait(condition *c, mutex *m) { pthread_cond_wait(c, m); }
-static void condition_signal(condition *c) { pthread_cond_signal(c); }
-static void thread_yield(void) { sched_yield(); }
-
-static uint64_t nanoseconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static void *thread_entry(void *worker_index) {
-    worker_main((size_t)worker_index);
-    return NULL;
-}
-
-static bool thread_create(thread_handle *thread, size_t worker_index) {
-    /* A worker inherits a mask in which everything is blocked but faults: those end the process
-     * wherever they happen, and a handler such as Python's faulthandler should report them. */
-    const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
-    sigset_t blocked, before;
-    sigfillset(&blocked);
-    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
-        sigdelset(&blocked, faults[i]);
-    }
-    pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes) != 0) return false;
-    pthread_attr_setstacksize(&attributes, WORKER_STACK_BYTES);
-    pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    const int error = pthread_create(thread, &attributes, thread_entry, (void *)worker_index);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return error == 0;
-}
-
-static void thread_join(thread_handle thread) { pthread_join(thread, NULL); }
-
-static void forget_workers(void);
-
-/* True when the child of a fork will drop the pool; without that promise no worker may be made.
- * Called by the owner of the pool alone. Handlers are inherited: once is enough. */
-static bool prepare_for_fork(void) {
-    static bool registered = false;
-    if (!registered) registered = pthread_atfork(NULL, NULL, forget_workers) == 0;
-    return registered;
-}
-
 #endif
 
 /* ---- the pool ------------------------------------------------------------------------------- */
@@ -327,26 +208,6 @@ static void wake_workers(size_t team) {
     }
 }
 
-/* Brings the workers alive to `wanted` if the system allows it. */
-static void make_workers(size_t wanted) {
-    size_t n_workers = atomic_load_explicit(&pool.n_workers, memory_order_relaxed);
-    if (n_workers >= wanted) return;
-    if (pool.regions_before_retry > 0) {
-        pool.regions_before_retry--;
-        return;
-    }
-    for (; n_workers < wanted; n_workers++) {
-        struct worker *next = &pool.workers[n_workers + 1];
-        if (!prepare_for_fork() || !condition_initialize(&next->wake)) break;
-        if (!thread_create(&next->thread, n_workers + 1)) {
-            condition_destroy(&next->wake);
-            break;
-        }
-    }
-    if (n_workers < wanted) pool.regions_before_retry = REGIONS_PER_RETRY;
-    atomic_store_explicit(&pool.n_workers, n_workers, memory_order_relaxed);
-}
-
 #if !defined(_WIN32)
 
 /* Runs in the child of a fork, where no thread but the forking one exists: the workers, and perhaps
@@ -369,7 +230,39 @@ static void forget_workers(void) {
     condition_initialize(&pool.finished);
 }
 
+/* True when the child of a fork will drop the pool; without that promise no worker may be made.
+ * Called by the owner of the pool alone. Handlers are inherited: once is enough. */
+static bool prepare_for_fork(void) {
+    static bool registered = false;
+    if (!registered) registered = pthread_atfork(NULL, NULL, forget_workers) == 0;
+    return registered;
+}
+
+#else
+
+static bool prepare_for_fork(void) { return true; }
+
 #endif
+
+/* Brings the workers alive to `wanted` if the system allows it. */
+static void make_workers(size_t wanted) {
+    size_t n_workers = atomic_load_explicit(&pool.n_workers, memory_order_relaxed);
+    if (n_workers >= wanted) return;
+    if (pool.regions_before_retry > 0) {
+        pool.regions_before_retry--;
+        return;
+    }
+    for (; n_workers < wanted; n_workers++) {
+        struct worker *next = &pool.workers[n_workers + 1];
+        if (!prepare_for_fork() || !condition_initialize(&next->wake)) break;
+        if (!thread_create(&next->thread, n_workers + 1)) {
+            condition_destroy(&next->wake);
+            break;
+        }
+    }
+    if (n_workers < wanted) pool.regions_before_retry = REGIONS_PER_RETRY;
+    atomic_store_explicit(&pool.n_workers, n_workers, memory_order_relaxed);
+}
 
 /* ---- the interface -------------------------------------------------------------------------- */
 
