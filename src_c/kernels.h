@@ -86,6 +86,9 @@ typedef struct mlp_kernels {
                                 size_t dz_stride, int accumulate, void *grad_bias,
                                 const mlp_optimizer *update, int sure, void *bias);
 
+    /* Of one row, dW^T and behind it, if the layer has one, db. */
+    void (*row_gradient)(const mlp_linear *layer, const void *x, const void *dz, void *gradients);
+
     /* The largest magnitude of a, at least 0; infinite if one is not finite. */
     double (*largest)(size_t n_rows, size_t n_columns, const void *a, size_t stride);
 
@@ -180,6 +183,9 @@ typedef struct mlp_kernels {
      */
     int (*sgd_step)(const mlp_optimizer *optimizer, int store, size_t n, void *parameters,
                     const void *gradients, void *velocity);
+    /* Plain SGD with a way back: gradients become what the parameters were. Whether all are finite. */
+    int (*sgd_exchange)(const mlp_optimizer *optimizer, size_t n, void *parameters,
+                        void *gradients);
     int (*adam_step)(const mlp_optimizer *optimizer, double step_size, double root_correction,
                      int store, size_t n, void *parameters, const void *gradients,
                      void *first_moment, void *second_moment);

@@ -49,6 +49,12 @@ MLP_INLINE int mlp_adjusts_gradient(const mlp_optimizer *optimizer) {
     return optimizer->l1 > 0.0 || optimizer->l2 > 0.0 || optimizer->clip_norm > 0.0;
 }
 
+/* Plain SGD, as the tiles know it: no velocity, no penalty, no clip_norm. */
+MLP_INLINE int mlp_is_plain_sgd(const mlp_optimizer *optimizer) {
+    return optimizer->kind == MLP_SGD && optimizer->first_moment == NULL &&
+           !mlp_adjusts_gradient(optimizer);
+}
+
 /* adjust.c: mlp_gradient_adjust with kernels that a pass has chosen already. */
 mlp_status mlp_gradient_adjust_by(const mlp_kernels *kernels, const mlp_network *network,
                                   const mlp_optimizer *optimizer, const void *parameters,

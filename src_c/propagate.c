@@ -7,80 +7,13 @@
 
 #include "gather.h"
 #include "loss.h"
+#include "rows.h"
 #include "sobolev.h"
 #include "weights.h"
 
 /* ---- the rows: a strip a task --------------------------------------------------------------- */
 
-typedef struct row_region {
-    mlp_workspace *workspace;
-    const mlp_pass *pass;
-    const mlp_batch *block; /* the rows of the running block */
-    size_t strip_rows;
-    int forward, backward;
-    const mlp_dropout *dropout; /* NULL: none */
-    size_t first_row;           /* of the block, in the batch */
-    const void *x;              /* of the block, block.x or the spread copy of it */
-    size_t x_stride;
-    const void *cotangent; /* (n_rows, K) of the block, or NULL */
-    const mlp_loss *loss;  /* what is really computed; NULL: none */
-    int on_pre_activation; /* the loss looks at z rather than at y_hat, and gives dl/dz */
-    double factor;
-    double *row_values;
-    void *grad_x;
-    int sums_squares; /* the workspace's squares are wanted */
-} row_region;
-
-/* The loss of the rows and dl/dz of the output layer. */
-MLP_INLINE void output_rows(const row_region *region, const mlp_layer_rows *layer_rows,
-                            const mlp_layer_shape *layer, size_t first, size_t n_rows) {
-    const mlp_kernels *kernels = region->workspace->needs.kernels;
-    const size_t n_outputs = layer->n_outputs, from = first * n_outputs, n = n_rows * n_outputs;
-    void *delta = mlp_at(kernels, layer_rows->grad_pre_activation, first * layer_rows->grad_stride);
-    void *grad_output = mlp_at(kernels, layer_rows->grad_output, from);
-    const int is_softmax = layer->activation == MLP_SOFTMAX;
-    /* An identity whose derivative nobody keeps. */
-    const int da_is_delta = !is_softmax && layer_rows->activation_derivative == NULL;
-    const void *da;
-    if (region->loss != NULL) {
-        mlp_batch part;
-        const mlp_batch *rows = region->block;
-        if (n_rows < rows->n_samples) {
-            part = mlp_batch_rows(kernels, rows, first, n_rows, 0, n_outputs);
-            rows = &part;
-        }
-        const void *prediction =
-            region->on_pre_activation ? layer_rows->pre_activation : layer_rows->output;
-        void *gradient = region->on_pre_activation || grad_output == NULL ? delta : grad_output;
-        kernels->loss(region->loss, n_outputs, rows, mlp_const_at(kernels, prediction, from),
-                      region->factor, region->backward ? gradient : NULL,
-                      region->row_values + first);
-        if (!region->backward || region->on_pre_activation) return;
-        da = gradient;
-    } else {
-        da = mlp_const_at(kernels, region->cotangent, from);
-        if (grad_output != NULL) memcpy(grad_output, da, n * kernels->real_bytes);
-    }
-    if (is_softmax)
-        kernels->softmax_backward(n_rows, n_outputs,
-                                  mlp_const_at(kernels, layer_rows->output, from), da, delta);
-    else if (!da_is_delta)
-        kernels->multiply(n, da, mlp_const_at(kernels, layer_rows->activation_derivative, from),
-                          delta);
-    else if (da != delta)
-        memcpy(delta, da, n * kernels->real_bytes);
-}
-
-/* dl/dz of a hidden layer whose dl/da is kept: the product of two matrices, row by row. */
-static void multiply_rows(const mlp_kernels *kernels, const mlp_layer_rows *layer, size_t width,
-                          size_t first, size_t n_rows) {
-    for (size_t row = first; row < first + n_rows; row++)
-        kernels->multiply(width, mlp_const_at(kernels, layer->grad_output, row * width),
-                          mlp_const_at(kernels, layer->activation_derivative, row * layer->stride),
-                          mlp_at(kernels, layer->grad_pre_activation, row * layer->grad_stride));
-}
-
-static void drop_units(const row_region *region, size_t l, size_t first, size_t n_rows) {
+void mlp_drop_units(const mlp_row_region *region, size_t l, size_t first, size_t n_rows) {
     const mlp_workspace *w = region->workspace;
     const mlp_layer_rows *layer = &w->layers[l];
     const double rate = region->dropout->rates[l];
@@ -98,82 +31,8 @@ static void drop_units(const row_region *region, size_t l, size_t first, size_t 
         mlp_at(w->needs.kernels, layer->activation_derivative, from), layer->stride);
 }
 
-/* The sum of squares of rows is at most this. */
-static double squares_bound(const mlp_kernels *kernels, size_t n_rows, size_t width,
-                            const void *rows, size_t stride) {
-    const double largest = kernels->largest(n_rows, width, rows, stride);
-    return (double)(n_rows * width) * largest * largest;
-}
-
-/* Rows [first, first + n_rows) through all layers. */
-MLP_INLINE void forward_rows(const row_region *region, size_t first, size_t n_rows, void *scratch,
-                             mlp_row_squares *squares) {
-    const mlp_workspace *w = region->workspace;
-    const mlp_kernels *kernels = w->needs.kernels;
-    const size_t n_layers = w->network->n_layers;
-    const void *input = mlp_const_at(kernels, region->x, first * region->x_stride);
-    size_t input_stride = region->x_stride;
-    if (region->sums_squares)
-        squares->inputs +=
-            squares_bound(kernels, n_rows, w->network->layers[0].n_inputs, input, input_stride);
-    for (size_t l = 0; l < n_layers; l++) {
-        const mlp_layer_rows *layer = &w->layers[l];
-        const size_t from = first * layer->stride;
-        void *output = mlp_at(kernels, layer->output, from);
-        squares->pre_activations += kernels->linear_forward(
-            &w->linears[l], n_rows, input, input_stride,
-            mlp_at(kernels, layer->pre_activation, from), output,
-            mlp_at(kernels, layer->activation_derivative, from), layer->stride, scratch);
-        if (region->dropout != NULL && l + 1 < n_layers) drop_units(region, l, first, n_rows);
-        input = output;
-        input_stride = layer->stride;
-    }
-}
-
-/* Back from dl/dz of the output layer. */
-MLP_INLINE void backward_rows(const row_region *region, size_t first, size_t n_rows, void *scratch,
-                              mlp_row_squares *squares) {
-    const mlp_workspace *w = region->workspace;
-    const mlp_network *net = w->network;
-    const mlp_kernels *kernels = w->needs.kernels;
-    const size_t n_inputs = net->layers[0].n_inputs;
-    const size_t n_outputs = net->layers[net->n_layers - 1].n_outputs;
-    for (size_t l = net->n_layers; l-- > 0;) {
-        const size_t stride = w->layers[l].grad_stride;
-        void *delta = mlp_at(kernels, w->layers[l].grad_pre_activation, first * stride);
-        if (l + 1 == net->n_layers) {
-            mlp_spread_rows(kernels, n_rows, n_outputs, delta, n_outputs, delta, stride);
-            if (region->sums_squares)
-                squares->grad_pre_activations +=
-                    squares_bound(kernels, n_rows, n_outputs, delta, stride);
-        }
-        if (l == 0) {
-            if (region->grad_x != NULL)
-                kernels->linear_backward_input(&w->linears[0], n_rows, delta, stride, NULL, 0, 0,
-                                               mlp_at(kernels, region->grad_x, first * n_inputs),
-                                               n_inputs, scratch);
-            return;
-        }
-        const mlp_layer_rows *below = &w->layers[l - 1];
-        const size_t n_below = net->layers[l - 1].n_outputs;
-        if (below->grad_output != NULL) {
-            kernels->linear_backward_input(&w->linears[l], n_rows, delta, stride, NULL, 0, 0,
-                                           mlp_at(kernels, below->grad_output, first * n_below),
-                                           n_below, scratch);
-            multiply_rows(kernels, below, n_below, first, n_rows);
-        } else {
-            const int from_output = below->activation_derivative == NULL; /* ReLU, own rows */
-            const void *d = from_output ? below->output : below->activation_derivative;
-            squares->grad_pre_activations += kernels->linear_backward_input(
-                &w->linears[l], n_rows, delta, stride,
-                mlp_const_at(kernels, d, first * below->stride), below->stride, from_output,
-                mlp_at(kernels, below->grad_pre_activation, first * below->grad_stride),
-                below->grad_stride, scratch);
-        }
-    }
-}
-
-MLP_INLINE void run_strip(const row_region *region, size_t first, size_t n_rows, size_t worker) {
+MLP_INLINE void run_strip(const mlp_row_region *region, size_t first, size_t n_rows,
+                          size_t worker) {
     mlp_workspace *w = region->workspace;
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->needs.kernels;
@@ -188,14 +47,14 @@ MLP_INLINE void run_strip(const row_region *region, size_t first, size_t n_rows,
         mlp_spread_rows(kernels, n_rows, n_inputs,
                         mlp_const_at(kernels, region->block->x, first * n_inputs), n_inputs,
                         mlp_at(kernels, w->spread_x, first * region->x_stride), region->x_stride);
-    if (region->forward) forward_rows(region, first, n_rows, scratch, squares);
+    if (region->forward) mlp_forward_rows(region, first, n_rows, scratch, squares);
     if (region->loss == NULL && region->cotangent == NULL) return;
-    output_rows(region, &w->layers[last], &net->layers[last], first, n_rows);
-    if (region->backward) backward_rows(region, first, n_rows, scratch, squares);
+    mlp_output_rows(region, &w->layers[last], &net->layers[last], first, n_rows);
+    if (region->backward) mlp_backward_rows(region, first, n_rows, scratch, squares);
 }
 
 static void row_task(void *context, size_t task, size_t worker) {
-    const row_region *region = context;
+    const mlp_row_region *region = context;
     const size_t first = task * region->strip_rows;
     /* Twice, since a tiny step would feel what it takes to find a row that is the first. */
     if (first == 0)
@@ -207,9 +66,8 @@ static void row_task(void *context, size_t task, size_t worker) {
 
 /* ---- a pass: rows, then weights (weights.c) ------------------------------------------------- */
 
-/* The rows of a block: the caller's from row `first` on, or else the workspace's own. */
-static void point_layers(mlp_workspace *w, const mlp_record *given, int on_pre_activation,
-                         size_t first) {
+void mlp_point_layers(mlp_workspace *w, const mlp_record *given, int on_pre_activation,
+                      size_t first) {
     const mlp_kernels *kernels = w->needs.kernels;
     for (size_t l = 0; l < w->network->n_layers; l++) {
         const mlp_layer_shape *layer = &w->network->layers[l];
@@ -276,7 +134,7 @@ mlp_outcome mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *par
     mlp_batch block;
     /* Member by member, all of them: gcc clears a struct that lacks one by an instruction that takes
      * a tenth of a tiny step. */
-    row_region rows;
+    mlp_row_region rows;
     rows.workspace = w;
     rows.pass = pass;
     rows.forward = pass->forward;
@@ -306,7 +164,7 @@ mlp_outcome mlp_pass_run(mlp_workspace *w, const mlp_pass *pass, const void *par
     size_t first = 0;
     do {
         const size_t n_rows = mlp_smaller(batch->n_samples - first, MLP_BLOCK_ROWS);
-        point_layers(w, pass->records, rows.on_pre_activation, first);
+        mlp_point_layers(w, pass->records, rows.on_pre_activation, first);
         rows.block = batch;
         if (n_rows < batch->n_samples) {
             block = mlp_batch_rows(kernels, batch, first, n_rows, x_stride, last->n_outputs);

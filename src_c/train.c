@@ -3,11 +3,18 @@
 #include <math.h>
 
 #include "gather.h"
+#include "one_row.h"
 #include "sobolev.h"
 #include "weights.h"
 
 /* What a step costs besides, in multiply-adds: half a microsecond. */
 #define MLP_STEP_OVERHEAD ((size_t)1 << 15)
+
+/* An update in passing, or none as yet. */
+static mlp_status status_of(mlp_outcome outcome) {
+    if (outcome == MLP_UNDONE) return MLP_NOT_FINITE;
+    return outcome == MLP_STOPPED ? MLP_INTERRUPTED : MLP_OK;
+}
 
 /* One update; the workspace is laid out for the pass. */
 static mlp_status run_step(mlp_workspace *w, const mlp_pass *pass, void *parameters,
@@ -24,9 +31,7 @@ static mlp_status run_step(mlp_workspace *w, const mlp_pass *pass, void *paramet
         if (status != MLP_OK) return status;
     } else {
         const mlp_outcome outcome = mlp_pass_run(w, pass, parameters, value);
-        if (outcome == MLP_UPDATED) return MLP_OK;
-        if (outcome == MLP_UNDONE) return MLP_NOT_FINITE;
-        if (outcome == MLP_STOPPED) return MLP_INTERRUPTED;
+        if (outcome != MLP_NOT_UPDATED) return status_of(outcome);
     }
     if (!isfinite(*value)) return MLP_NOT_FINITE;
     if (mlp_adjusts_gradient(optimizer)) {
@@ -62,6 +67,9 @@ mlp_status mlp_train_step(mlp_workspace *w, void *parameters, const mlp_batch *b
                            .order = NULL};
     const mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
     if (status != MLP_OK) return status;
+    mlp_row_steps row_steps;
+    if (mlp_row_steps_begin(&row_steps, w, &pass))
+        return status_of(mlp_row_step(&row_steps, value));
     return run_step(w, &pass, parameters, optimizer, value, n_threads);
 }
 
@@ -73,6 +81,8 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
     const size_t batch_size = mlp_smaller(epoch->batch_size, n_samples);
     MLP_ASSERT(epoch->batch_size >= 1);
     if (n_samples == 0) return MLP_OK;
+    /* A row by itself is learnt from where it lies. */
+    const int gathers = epoch->order != NULL && batch_size > 1;
     mlp_batch batch = *data;
     batch.n_samples = batch_size;
     mlp_dropout dropout = {0};
@@ -84,12 +94,14 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
                      .own_gradients = 1,
                      .update = data->dy_dx == NULL ? optimizer : NULL,
                      .parameters = parameters,
-                     .gathered_rows = epoch->order != NULL ? batch_size : 0,
+                     .gathered_rows = gathers ? batch_size : 0,
                      .data = data};
     mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
     if (status != MLP_OK) return status;
 
-    /* mlp_pass_run counts its rows itself, mlp_sobolev all blocks but the last. */
+    mlp_row_steps row_steps;
+    const int by_rows = mlp_row_steps_begin(&row_steps, w, &pass);
+    /* mlp_pass_run and mlp_row_step count their rows themselves, mlp_sobolev all blocks but the last. */
     const size_t uncounted_rows = data->dy_dx == NULL ? 0 : mlp_smaller(batch_size, MLP_BLOCK_ROWS);
     const size_t step_work =
         3 * net->n_weights * uncounted_rows + net->n_parameters + MLP_STEP_OVERHEAD;
@@ -97,18 +109,20 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
     for (size_t first = epoch->n_steps * batch_size; first < n_samples; first += batch_size) {
         const size_t n = mlp_smaller(batch_size, n_samples - first);
         if (mlp_is_interrupted(w, work)) return MLP_INTERRUPTED;
-        if (epoch->order != NULL) {
+        if (gathers) {
             batch = mlp_gathered_batch(w, data, n);
             pass.order = epoch->order + first;
         } else {
-            batch = mlp_batch_rows(w->needs.kernels, data, first, n, net->layers[0].n_inputs,
+            const size_t row = epoch->order != NULL ? (size_t)epoch->order[first] : first;
+            batch = mlp_batch_rows(w->needs.kernels, data, row, n, net->layers[0].n_inputs,
                                    net->layers[net->n_layers - 1].n_outputs);
         }
         if (epoch->learning_rates != NULL)
             optimizer->learning_rate = epoch->learning_rates[epoch->n_steps];
         dropout.step = (uint64_t)optimizer->step;
         double value;
-        status = run_step(w, &pass, parameters, optimizer, &value, n_threads);
+        status = by_rows ? status_of(mlp_row_step(&row_steps, &value))
+                         : run_step(w, &pass, parameters, optimizer, &value, n_threads);
         if (status != MLP_OK) return status;
         epoch->n_steps++;
         epoch->loss_total += value * ((double)n / (double)n_samples);

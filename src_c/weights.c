@@ -17,12 +17,6 @@
 #define MLP_PIECE_REALS ((size_t)1 << 14)
 #define MLP_PIECE_TILES ((size_t)5)
 
-/* Plain SGD, as the tiles know it: no velocity, no penalty, no clip_norm. */
-static int is_plain_sgd(const mlp_optimizer *optimizer) {
-    return optimizer->kind == MLP_SGD && optimizer->first_moment == NULL &&
-           !mlp_adjusts_gradient(optimizer);
-}
-
 /* Rows of a layer's gradient in a piece. */
 static size_t piece_rows(const mlp_kernels *kernels, const mlp_layer_shape *layer) {
     const size_t n_tiles = MLP_PIECE_REALS / (layer->n_outputs * kernels->tile_rows);
@@ -33,7 +27,7 @@ static size_t piece_rows(const mlp_kernels *kernels, const mlp_layer_shape *laye
 size_t mlp_weights_piece_reals(const mlp_network *net, const mlp_kernels *kernels,
                                const mlp_pass *pass) {
     size_t largest = 0;
-    if (pass->update == NULL || is_plain_sgd(pass->update)) return 0;
+    if (pass->update == NULL || mlp_is_plain_sgd(pass->update)) return 0;
     for (size_t l = 0; l < net->n_layers; l++) {
         const mlp_layer_shape *layer = &net->layers[l];
         const size_t n = piece_rows(kernels, layer) * layer->n_outputs;
@@ -45,7 +39,7 @@ size_t mlp_weights_piece_reals(const mlp_network *net, const mlp_kernels *kernel
 int mlp_weights_may_be_sure(const mlp_network *net, const mlp_pass *pass) {
     const size_t n_rows = pass->batch->n_samples;
     if (pass->update == NULL || n_rows == 0 || pass->records != NULL) return 0;
-    const int is_plain = is_plain_sgd(pass->update);
+    const int is_plain = mlp_is_plain_sgd(pass->update);
     if (!is_plain && (n_rows > MLP_BLOCK_ROWS || pass->update->clip_norm > 0.0)) return 0;
     const size_t n_numbers = n_rows * (net->layers[0].n_inputs + 2 * net->total_width);
     const size_t fewest = is_plain ? MLP_FEWEST_FOR_TILES : MLP_FEWEST_FOR_PIECES;
@@ -77,9 +71,9 @@ static double gradient_bound(const mlp_weight_region *weights) {
     return 2.0 * sqrt(inputs + 8.0 * scale * scale * n_units) * sqrt(grad_pre_activations);
 }
 
-/* Whether the update is sure to leave finite parameters and moments. The parameters are finite if
- * all pre-activations are, since each parameter is part of one in every row. */
-static int is_sure(mlp_weight_region *weights) {
+/* The parameters are finite if all pre-activations are, since each parameter is part of one in every
+ * row. */
+int mlp_weights_are_sure(mlp_weight_region *weights) {
     const mlp_network *net = weights->workspace->network;
     const mlp_kernels *kernels = weights->workspace->needs.kernels;
     double largest_parameter = 0.0;
@@ -161,12 +155,12 @@ mlp_outcome mlp_weights_run(mlp_weight_region *weights, int is_last, int may_be_
     mlp_optimizer *optimizer = weights->pass->update;
     weights->way = MLP_GRADIENTS;
     if (optimizer != NULL && is_last) {
-        const int is_plain = is_plain_sgd(optimizer);
+        const int is_plain = mlp_is_plain_sgd(optimizer);
         if (is_plain) weights->way = MLP_EXCHANGE;
         if (is_plain || may_be_sure) weights->update = mlp_update_next(w->needs.kernels, optimizer);
         /* An optimizer's settings may change in the course of an epoch: then no pieces are there. */
         const int has_room = is_plain || w->needs.piece_reals > 0;
-        if (may_be_sure && has_room && is_sure(weights))
+        if (may_be_sure && has_room && mlp_weights_are_sure(weights))
             weights->way = is_plain ? MLP_SURE_TILES : MLP_SURE_PIECES;
     }
     mlp_parallel_for(w->needs.n_threads, w->network->n_layers * w->needs.n_threads, weight_task,

@@ -54,10 +54,12 @@ MLP_INLINE const mlp_wide_tile *MLP_REAL(widest_tile)(const mlp_wide_tile *wide,
 }
 
 /* Too few inner indices for a tile to turn B in passing, or few with a rest. */
+MLP_INLINE int MLP_REAL(is_short)(size_t n_inner) {
+    return n_inner < MLP_LANES || (n_inner < 2 * MLP_LANES && n_inner % MLP_HALF_LANES != 0);
+}
+
 MLP_INLINE int MLP_REAL(is_turned_before)(const mlp_product *p) {
-    const size_t n_inner = p->tiles.n_inner;
-    return p->b_is_transposed &&
-           (n_inner < MLP_LANES || (n_inner < 2 * MLP_LANES && n_inner % MLP_HALF_LANES != 0));
+    return p->b_is_transposed && MLP_REAL(is_short)(p->tiles.n_inner);
 }
 
 /* panel (depth, MLP_PANEL) = the transpose of b (width, depth) for those. What lies beyond the last

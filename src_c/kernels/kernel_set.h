@@ -12,6 +12,7 @@
 #include "dropout_template.h"
 #include "gemm_template.h"
 #include "narrow_template.h"
+#include "one_row_template.h"
 #include "linear_template.h"
 #include "matrix_template.h"
 #include "curvature_template.h"
@@ -28,6 +29,7 @@ const mlp_kernels MLP_REAL(mlp_kernels) = {
     .linear_backward_input = MLP_REAL(linear_backward_input),
     .linear_backward_weight = MLP_REAL(linear_backward_weight),
     .linear_backward_bias = MLP_REAL(linear_backward_bias),
+    .row_gradient = MLP_REAL(row_gradient),
     .largest = MLP_REAL(largest),
     .multiply = MLP_REAL(multiply),
     .sum_of_squares = MLP_REAL(sum_of_squares),
@@ -47,6 +49,7 @@ const mlp_kernels MLP_REAL(mlp_kernels) = {
     .directions_backward = MLP_REAL(directions_backward),
     .output_hessian = MLP_REAL(output_hessian),
     .sgd_step = MLP_REAL(sgd_step),
+    .sgd_exchange = MLP_REAL(sgd_exchange),
     .adam_step = MLP_REAL(adam_step),
     .rmsprop_step = MLP_REAL(rmsprop_step),
     .dropout = MLP_REAL(dropout),

@@ -13,17 +13,12 @@
  * columns then, or inputs. The sums are the same, term by term.
  */
 
-MLP_INLINE double MLP_REAL(sum_of_lanes)(const mlp_real *lanes) {
-    double sums[MLP_NOTES] = {0}; /* or each addition would wait for the one before it */
-    MLP_UNROLL
-    for (size_t lane = 0; lane < MLP_LANES; lane++)
-        sums[lane % MLP_NOTES] += (double)lanes[lane];
-    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
-}
-
 static double MLP_REAL(linear_forward)(const mlp_linear *layer, size_t n_rows, const void *x,
                                        size_t x_stride, void *z, void *a, void *d, size_t stride,
                                        void *scratch) {
+    if (MLP_LANES > 1 && n_rows == 1 && layer->n_outputs <= MLP_ROW_VECS * MLP_LANES &&
+        layer->n_inputs <= MLP_CHUNK)
+        return MLP_REAL(row_forward)(layer, x, z, a, d);
     const int whole_row = layer->activation == MLP_SOFTMAX;
     MLP_ALIGNED(MLP_ALIGNMENT) mlp_real squares[MLP_LANES];
     if (layer->sums_squares) memset(squares, 0, sizeof squares);
@@ -70,6 +65,11 @@ static double MLP_REAL(linear_backward_input)(const mlp_linear *layer, size_t n_
                                               size_t d_stride, int d_is_relu, void *dx,
                                               size_t dx_stride, void *scratch) {
     const int one_output = layer->n_outputs == 1;
+    if (MLP_LANES > 1 && n_rows == 1 && !one_output && MLP_REAL(has_short_rows)(layer->n_outputs) &&
+        !layer->sums_squares) {
+        MLP_REAL(row_backward)(layer, dz, d, d_is_relu, dx);
+        return 0.0;
+    }
     MLP_ALIGNED(MLP_ALIGNMENT) mlp_real squares[MLP_LANES];
     if (layer->sums_squares) memset(squares, 0, sizeof squares);
     mlp_product p = {

@@ -108,9 +108,10 @@ static void MLP_REAL(narrow_rows)(const mlp_product *p) {
     }
 }
 
-/* Plain SGD with a way back: the gradients give way to the parameters as they were. */
-static int MLP_REAL(sgd_exchange)(const mlp_optimizer *optimizer, size_t n_rows, size_t n_columns,
-                                  size_t stride, mlp_real *parameters, mlp_real *gradients) {
+/* sgd_exchange of rows of a few columns. */
+static int MLP_REAL(narrow_exchange)(const mlp_optimizer *optimizer, size_t n_rows,
+                                     size_t n_columns, size_t stride, mlp_real *parameters,
+                                     mlp_real *gradients) {
     const mlp_sgd_constants constants = MLP_REAL(sgd_constants_of)(optimizer);
     mlp_vec found[MLP_NOTES];
     for (size_t i = 0; i < MLP_NOTES; i++)
@@ -152,8 +153,8 @@ static int MLP_REAL(narrow_gradient)(const mlp_product *p) {
     };
     MLP_REAL(product_run)(&swapped);
     MLP_REAL(transpose)(n_outputs, n_inputs, p->scratch, n_inputs, t->c, t->c_stride);
-    return t->update == NULL ||
-           MLP_REAL(sgd_exchange)(t->update, n_inputs, n_outputs, t->c_stride, t->parameters, t->c);
+    return t->update == NULL || MLP_REAL(narrow_exchange)(t->update, n_inputs, n_outputs,
+                                                          t->c_stride, t->parameters, t->c);
 }
 
 /* Computes the narrow columns of a product with A as rows, and takes them off it. */

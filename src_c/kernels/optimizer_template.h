@@ -94,6 +94,34 @@ static int MLP_REAL(sgd_step)(const mlp_optimizer *optimizer, int store, size_t 
                  : MLP_REAL(sgd_pass)(&constants, 0, n, parameters, gradients, velocity);
 }
 
+/* With a way back: the gradients give way to the parameters as they were. */
+static int MLP_REAL(sgd_exchange)(const mlp_optimizer *optimizer, size_t n, void *parameters,
+                                  void *gradients) {
+    const mlp_sgd_constants constants = MLP_REAL(sgd_constants_of)(optimizer);
+    mlp_real *p = parameters, *g = gradients;
+    mlp_vec found[MLP_NOTES];
+    for (size_t i = 0; i < MLP_NOTES; i++)
+        found[i] = v_zero();
+    size_t j = 0;
+    for (; j + MLP_LANES <= n; j += MLP_LANES) {
+        const mlp_vec before = v_load(p + j);
+        const mlp_vec updated = MLP_REAL(sgd_update)(&constants, before, v_load(g + j), NULL);
+        found[0] = MLP_REAL(note_not_finite)(updated, found[0]);
+        v_store(p + j, updated);
+        v_store(g + j, before);
+    }
+    if (j < n) {
+        const mlp_tail tail = v_tail(n - j);
+        const mlp_vec before = v_load_tail(p + j, tail);
+        const mlp_vec updated =
+            MLP_REAL(sgd_update)(&constants, before, v_load_tail(g + j, tail), NULL);
+        found[1] = MLP_REAL(note_not_finite)(updated, found[1]); /* beyond a tail: 0 */
+        v_store_tail(p + j, tail, updated);
+        v_store_tail(g + j, tail, before);
+    }
+    return MLP_REAL(found_none)(found);
+}
+
 /*
  * m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2,
  * p -= step_size m / (root_correction sqrt(v) + epsilon)

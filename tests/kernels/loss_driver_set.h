@@ -13,6 +13,7 @@ static const mlp_kernels MLP_REAL(driver_kernels) = {
     .softmax_backward = MLP_REAL(softmax_backward),
     .loss = MLP_REAL(loss),
     .sgd_step = MLP_REAL(sgd_step),
+    .sgd_exchange = MLP_REAL(sgd_exchange),
     .adam_step = MLP_REAL(adam_step),
     .rmsprop_step = MLP_REAL(rmsprop_step),
     .sum_of_squares = MLP_REAL(sum_of_squares),
