@@ -108,30 +108,18 @@ static void MLP_REAL(narrow_rows)(const mlp_product *p) {
     }
 }
 
-/* sgd_exchange of rows of a few columns. */
-static int MLP_REAL(narrow_exchange)(const mlp_optimizer *optimizer, size_t n_rows,
-                                     size_t n_columns, size_t stride, mlp_real *parameters,
-                                     mlp_real *gradients) {
-    const mlp_sgd_constants constants = MLP_REAL(sgd_constants_of)(optimizer);
-    mlp_vec found[MLP_NOTES];
-    for (size_t i = 0; i < MLP_NOTES; i++)
-        found[i] = v_zero();
+/* sgd_exchange of n_rows rows of a few columns. */
+MLP_INLINE int MLP_REAL(narrow_exchange)(const mlp_optimizer *optimizer, size_t n_rows,
+                                         size_t n_columns, size_t stride, mlp_real *parameters,
+                                         mlp_real *gradients) {
     if (n_columns == stride) { /* whole rows are one long row */
         n_columns *= n_rows;
         n_rows = 1;
     }
-    for (size_t row = 0; row < n_rows; row++, parameters += stride, gradients += stride) {
-        for (size_t j = 0; j < n_columns; j += MLP_LANES) {
-            const mlp_tail tail = v_tail(n_columns - j < MLP_LANES ? n_columns - j : MLP_LANES);
-            const mlp_vec before = v_load_tail(parameters + j, tail);
-            const mlp_vec after =
-                MLP_REAL(sgd_update)(&constants, before, v_load_tail(gradients + j, tail), NULL);
-            found[0] = MLP_REAL(note_not_finite)(after, found[0]); /* beyond a tail: 0 */
-            v_store_tail(parameters + j, tail, after);
-            v_store_tail(gradients + j, tail, before);
-        }
-    }
-    return MLP_REAL(found_none)(found);
+    int finite = 1;
+    for (size_t row = 0; row < n_rows; row++, parameters += stride, gradients += stride)
+        finite &= MLP_REAL(sgd_exchange)(optimizer, n_columns, parameters, gradients);
+    return finite;
 }
 
 /* A as columns: C^T = B^T A in scratch, so that inputs take the lanes, then its transpose. Whether
