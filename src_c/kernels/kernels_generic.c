@@ -19,16 +19,15 @@
 #endif
 
 #define MLP_ISA       generic
-#define MLP_TILE_ROWS 4 /* 4 x 4 scalars, which a compiler can keep in registers anywhere */
-#define MLP_TILE_VECS 4
-#define MLP_FOR_EACH_TILE(use) \
-    MLP_TILES_4(use, 1) MLP_TILES_4(use, 2) MLP_TILES_4(use, 3) MLP_TILES_4(use, 4)
+#define MLP_TILE_ROWS 4 /* 4 x 2 scalars, which a compiler can keep in registers anywhere */
+#define MLP_TILE_VECS 2
+#define MLP_FOR_EACH_TILE(use) MLP_TILES_4(use, 1) MLP_TILES_4(use, 2)
 /* Scalars have no rows to read in longer runs. */
 #define MLP_FOR_EACH_WIDE_1(use)
 #define MLP_FOR_EACH_WIDE_2(use)
 #define MLP_FOR_EACH_WIDE_3(use)
 #define MLP_TURNING_ROWS_f32          1
 #define MLP_TURNING_ROWS_f64          1
-#define MLP_FOR_EACH_TURNING_f32(use) use(1, 1) use(1, 2) use(1, 3) use(1, 4)
+#define MLP_FOR_EACH_TURNING_f32(use) use(1, 1) use(1, 2)
 #define MLP_FOR_EACH_TURNING_f64(use) MLP_FOR_EACH_TURNING_f32(use)
 #include "instantiate.h"
