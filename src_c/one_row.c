@@ -55,6 +55,8 @@ MLP_INLINE mlp_outcome exchange(const mlp_weight_region *weights) {
                               mlp_at(kernels, w->gradients, net->layers[l].weight_offset));
         input = w->layers[l].output;
     }
+    /* Another thread may set a penalty in the course of an epoch, as may what a poll runs. */
+    if (!mlp_is_plain_sgd(pass->update)) return MLP_NOT_UPDATED;
     if (!kernels->sgd_exchange(pass->update, net->n_parameters, pass->parameters, w->gradients)) {
         mlp_weights_undo(weights);
         return MLP_UNDONE;

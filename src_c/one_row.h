@@ -27,7 +27,8 @@ typedef struct mlp_row_steps {
 /* Whether pass, for which the workspace is laid out, is such a step; if not, nothing is begun. */
 int mlp_row_steps_begin(mlp_row_steps *steps, mlp_workspace *workspace, const mlp_pass *pass);
 
-/* One step from what lies in pass->batch now. */
+/* One step from what lies in pass->batch now; as a pass, the gradient alone if the optimizer has become
+ * another than it was when the steps were begun. */
 mlp_outcome mlp_row_step(mlp_row_steps *steps, double *value);
 
 #endif

@@ -16,9 +16,10 @@ static mlp_status status_of(mlp_outcome outcome) {
     return outcome == MLP_STOPPED ? MLP_INTERRUPTED : MLP_OK;
 }
 
-/* One update; the workspace is laid out for the pass. */
-static mlp_status run_step(mlp_workspace *w, const mlp_pass *pass, void *parameters,
-                           mlp_optimizer *optimizer, double *value, size_t n_threads) {
+/* One update; the workspace is laid out for the pass. row_steps: begun for it, or NULL. */
+static mlp_status run_step(mlp_workspace *w, const mlp_pass *pass, mlp_row_steps *row_steps,
+                           void *parameters, mlp_optimizer *optimizer, double *value,
+                           size_t n_threads) {
     const mlp_network *net = w->network;
     const mlp_kernels *kernels = w->needs.kernels;
     if (pass->batch->dy_dx != NULL) {
@@ -30,7 +31,8 @@ static mlp_status run_step(mlp_workspace *w, const mlp_pass *pass, void *paramet
                                               NULL, value, n_threads);
         if (status != MLP_OK) return status;
     } else {
-        const mlp_outcome outcome = mlp_pass_run(w, pass, parameters, value);
+        const mlp_outcome outcome = row_steps != NULL ? mlp_row_step(row_steps, value)
+                                                      : mlp_pass_run(w, pass, parameters, value);
         if (outcome != MLP_NOT_UPDATED) return status_of(outcome);
     }
     if (!isfinite(*value)) return MLP_NOT_FINITE;
@@ -68,9 +70,8 @@ mlp_status mlp_train_step(mlp_workspace *w, void *parameters, const mlp_batch *b
     const mlp_status status = mlp_pass_prepare(w, &pass, n_threads);
     if (status != MLP_OK) return status;
     mlp_row_steps row_steps;
-    if (mlp_row_steps_begin(&row_steps, w, &pass))
-        return status_of(mlp_row_step(&row_steps, value));
-    return run_step(w, &pass, parameters, optimizer, value, n_threads);
+    const int by_rows = mlp_row_steps_begin(&row_steps, w, &pass);
+    return run_step(w, &pass, by_rows ? &row_steps : NULL, parameters, optimizer, value, n_threads);
 }
 
 mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *data,
@@ -121,8 +122,8 @@ mlp_status mlp_train_epoch(mlp_workspace *w, void *parameters, const mlp_batch *
             optimizer->learning_rate = epoch->learning_rates[epoch->n_steps];
         dropout.step = (uint64_t)optimizer->step;
         double value;
-        status = by_rows ? status_of(mlp_row_step(&row_steps, &value))
-                         : run_step(w, &pass, parameters, optimizer, &value, n_threads);
+        status = run_step(w, &pass, by_rows ? &row_steps : NULL, parameters, optimizer, &value,
+                          n_threads);
         if (status != MLP_OK) return status;
         epoch->n_steps++;
         epoch->loss_total += value * ((double)n / (double)n_samples);

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One row takes ways of its own, and its steps keep no books; none of that changes a bit."""
 
+import signal
+import threading
+
 import numpy as np
 import pytest
 
@@ -123,3 +126,43 @@ def test_a_row_whose_update_is_not_finite_ends_the_epoch_before_it(isa, dtype, s
         apart.train_step(x_row, y_row, loss, other, sample_weight=row_weight)
     assert other.n_steps == 3
     assert net.parameters.tobytes() == apart.parameters.tobytes()
+
+
+@pytest.mark.parametrize("sizes", [[2, 2, 1], [1, 64, 64, 1]], ids=str)
+@pytest.mark.parametrize("setting", ["l1", "l2", "clip_norm"])
+def test_a_setting_that_changes_within_an_epoch_holds_from_the_next_row_on(sizes, setting):
+    x = np.random.default_rng(0).normal(size=(3_000_000, sizes[0])).astype("float32")
+    y = x[:, :1].copy()
+    net = net_of(sizes, "identity", "float32")
+    twin = net.copy()
+    loss = mlpcore.losses.as_loss(net, "mse")
+    rule, other = mlpcore.SGD(1e-3), mlpcore.SGD(1e-3)
+    n_steps, timers = [], []
+
+    def interrupt_later():
+        timers.append(threading.Timer(0.05, signal.raise_signal, [signal.SIGINT]))
+        timers[-1].start()
+
+    def handler(*_):
+        n_steps.append(rule.n_steps)
+        if len(n_steps) == 2:
+            raise KeyboardInterrupt
+        setattr(rule, setting, 0.1)
+        interrupt_later()
+
+    previous = signal.signal(signal.SIGINT, handler)
+    try:
+        interrupt_later()
+        with pytest.raises(KeyboardInterrupt):
+            net._train_epoch(x, y, None, None, 1, loss, rule, 1)
+    finally:
+        for timer in timers:
+            timer.join()
+        signal.signal(signal.SIGINT, previous)
+    first, last = n_steps
+    assert 0 < first < last == rule.n_steps < len(x)
+    twin._train_epoch(x[:first], y[:first], None, None, 1, loss, other, 1)
+    assert net.parameters.tobytes() != twin.parameters.tobytes()
+    setattr(other, setting, 0.1)
+    twin._train_epoch(x[first:last], y[first:last], None, None, 1, loss, other, 1)
+    assert net.parameters.tobytes() == twin.parameters.tobytes()

@@ -26,6 +26,8 @@ def by_hand(y_hat, y):
 # sizes, rows, batch_size, block_rows
 WHAT = {
     "tiny": ([2, 20, 5], 40_000, 1, None),
+    "rows": ([20, 60, 5], 20_000, 1, None),
+    "bounded rows": ([20, 64, 64, 5], 20_000, 1, None),
     "wide": ([784, 512, 512, 10], 4096, 512, None),
     "threads": ([784, 512, 512, 10], 4096, 512, None),
     "callable": ([20, 64, 2], 2000, 32, None),
@@ -66,8 +68,10 @@ else:
 def make_trainer(n_threads):
     net = mlpcore.MLP(SIZES, activations="tanh", seed=0)
     loss = by_hand if KIND == "callable" else "mse"
-    options = {"dropout": 0.2, "seed": 5, "n_threads": n_threads}
-    return mlpcore.Trainer(net, loss, mlpcore.Adam(1e-3), BATCH_SIZE, **options)
+    is_plain = "rows" in KIND  # such steps keep no books
+    optimizer = mlpcore.SGD(1e-3) if is_plain else mlpcore.Adam(1e-3)
+    options = {"dropout": 0.0 if is_plain else 0.2, "seed": 5, "n_threads": n_threads}
+    return mlpcore.Trainer(net, loss, optimizer, BATCH_SIZE, **options)
 
 
 def mini_batches():

@@ -17,7 +17,10 @@ import pytest
 
 SOAK = [pytest.mark.soak, pytest.mark.timing, pytest.mark.timeout(3600)]
 PROGRAM = Path(__file__).with_name("interrupted.py")
-KINDS = ("tiny", "wide", "threads", "callable", "blocks", "batches", "validation")
+KINDS = (
+    *("tiny", "rows", "bounded rows", "wide", "threads"),
+    *("callable", "blocks", "batches", "validation"),
+)
 # What is promised; and what is allowed where other tests run beside this one.
 PROMISED, ANY = 0.1, 60.0
 
