@@ -51,7 +51,7 @@ def net_of(sizes, last, dtype, *, bias=True):
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_forward_and_back_a_row_has_the_bits_of_a_batch(isa, dtype, activation):
     loss = mlpcore.losses.MSE(reduction="sum")
-    for n_inputs in (1, 6, 19, 70):
+    for n_inputs in (1, 6, 19, 70, 520):  # the last of them is more than a chunk
         for n_outputs in WIDTHS:
             sizes = [3, n_inputs, n_outputs]
             net = mlpcore.MLP(sizes, [activation, "identity"], dtype=dtype, seed=n_outputs)
@@ -126,6 +126,23 @@ def test_a_row_whose_update_is_not_finite_ends_the_epoch_before_it(isa, dtype, s
         apart.train_step(x_row, y_row, loss, other, sample_weight=row_weight)
     assert other.n_steps == 3
     assert net.parameters.tobytes() == apart.parameters.tobytes()
+
+
+@pytest.mark.parametrize("sizes", [[300, 16, 1], [150, 30, 1]], ids=str)
+@pytest.mark.parametrize("unit", [0, -1])
+def test_a_sum_of_any_column_is_in_the_bound_of_a_row(isa, dtype, sizes, unit):
+    """The gradient of one weight overflows: large by large, in a net of small inputs."""
+    large = 16 * np.sqrt(np.finfo(dtype).max)
+    net = mlpcore.MLP(sizes, ["relu", "identity"], dtype=dtype, init="zeros")
+    net.weights[0][unit, 0] = large
+    before = net.parameters.copy()
+    x, y = np.zeros((1, sizes[0]), dtype), np.ones((1, 1), dtype)
+    x[0, 0] = 1
+    loss, rule = mlpcore.losses.L1(reduction="sum"), mlpcore.SGD(1.0)
+    with pytest.raises(FloatingPointError):
+        net.train_step(x, y, loss, rule, sample_weight=[large])
+    assert rule.n_steps == 0
+    assert net.parameters.tobytes() == before.tobytes()
 
 
 @pytest.mark.parametrize("sizes", [[2, 2, 1], [1, 64, 64, 1]], ids=str)
