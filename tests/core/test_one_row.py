@@ -128,6 +128,20 @@ def test_a_row_whose_update_is_not_finite_ends_the_epoch_before_it(isa, dtype, s
     assert net.parameters.tobytes() == apart.parameters.tobytes()
 
 
+@pytest.mark.parametrize("sizes", [[3, 20, 5], [5, 64, 64, 1]], ids=str)
+def test_a_row_drops_units_as_a_batch(dtype, sizes):
+    x, y, _ = data_of(sizes, 7, dtype)
+    # A longest gradient that no gradient reaches: no longer plain SGD, which goes its own way.
+    nets = []
+    for clip_norm, rate in ((None, 0.5), (1e30, 0.5), (None, 0.0)):
+        nets.append(net_of(sizes, "identity", dtype))
+        rule = mlpcore.SGD(0.1, clip_norm=clip_norm)
+        trainer = mlpcore.Trainer(nets[-1], "mse", rule, 1, dropout=rate, seed=0)
+        trainer.fit(x, y, epochs=1)
+    assert nets[0] == nets[1]
+    assert nets[0] != nets[2]
+
+
 @pytest.mark.parametrize("sizes", [[300, 16, 1], [150, 30, 1]], ids=str)
 @pytest.mark.parametrize("unit", [0, -1])
 def test_a_sum_of_any_column_is_in_the_bound_of_a_row(isa, dtype, sizes, unit):

@@ -101,6 +101,25 @@ def test_rows_of_any_length_are_gathered_whole(dtype, n_columns):
     assert np.array_equal(net.parameters, in_order.parameters)
 
 
+@pytest.mark.parametrize("batch_size", [700, 1500])
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("as_classes", [True, False])
+def test_every_strip_of_every_block_gathers_its_own_rows(dtype, batch_size, n_threads, as_classes):
+    net, x, classes, one_hot, weight = make(dtype, "softmax", 2000)
+    in_order = net.copy()
+    y = classes if as_classes else one_hot
+    order = _core.permutation(1, 2, 2000)
+    kernel = mlpcore.losses.as_loss(net, "cross_entropy")
+    rest = batch_size, kernel
+    got = net._train_epoch(x, y, weight, order, *rest, mlpcore.Adam(), n_threads)
+    want = in_order._train_epoch(
+        x[order], y[order], weight[order], None, *rest, mlpcore.Adam(), n_threads
+    )
+    assert got == want
+    assert got[0] == _core.OK
+    assert np.array_equal(net.parameters, in_order.parameters)
+
+
 def test_a_row_of_weight_zero_does_not_count(dtype):
     net = mlpcore.MLP([2, 3, 2], ["tanh", "identity"], dtype=dtype, seed=0)
     x, y = np.ones((3, 2), dtype), np.ones((3, 2), dtype)
