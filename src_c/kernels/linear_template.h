@@ -209,13 +209,22 @@ static int MLP_REAL(linear_backward_bias)(const mlp_linear *layer, size_t n_rows
     for (; j + MLP_BIAS_VECS * MLP_LANES <= n; j += MLP_BIAS_VECS * MLP_LANES)
         MLP_BIAS_COLUMNS(MLP_BIAS_VECS, v_tail(MLP_LANES));
     while (j < n) {
-        const size_t left = n - j, vecs = left > 3 * MLP_LANES ? 4 : 1;
-        const size_t n_before = (vecs - 1) * MLP_LANES;
+        const size_t left = n - j, n_vecs = (left + MLP_LANES - 1) / MLP_LANES;
+        const size_t vecs = n_vecs < 4 ? n_vecs : 4, n_before = (vecs - 1) * MLP_LANES;
         const mlp_tail tail = v_tail(left - n_before < MLP_LANES ? left - n_before : MLP_LANES);
-        if (vecs == 1)
+        switch (vecs) {
+        case 1:
             MLP_BIAS_COLUMNS(1, tail);
-        else
+            break;
+        case 2:
+            MLP_BIAS_COLUMNS(2, tail);
+            break;
+        case 3:
+            MLP_BIAS_COLUMNS(3, tail);
+            break;
+        default:
             MLP_BIAS_COLUMNS(4, tail);
+        }
         j += n_before + MLP_LANES;
     }
 #undef MLP_BIAS_COLUMNS
