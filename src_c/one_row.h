@@ -7,8 +7,8 @@
  * the row is settled here before the first step:
  *
  *   mlp_row_steps_begin   which loss, where each layer's numbers lie, whether a bound can pay
- *   mlp_row_step          the row forward and back (rows.h), and then layer by layer an update in
- *                         passing: an exchange, or sure (weights.h)
+ *   mlp_row_step          the row forward and back (rows.h), and the update: of few parameters one
+ *                         exchange after the whole gradient, of more in passing (weights.h)
  *
  * The kernels are those of a pass, or do what those do number by number, so that the bits are the same.
  */

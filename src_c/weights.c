@@ -71,9 +71,9 @@ static double gradient_bound(const mlp_weight_region *weights) {
     return 2.0 * sqrt(inputs + 8.0 * scale * scale * n_units) * sqrt(grad_pre_activations);
 }
 
-/* The parameters are finite if all pre-activations are, since each parameter is part of one in every
- * row. */
-int mlp_weights_are_sure(mlp_weight_region *weights) {
+/* Whether the update is sure to leave finite parameters and moments. The parameters are finite if
+ * all pre-activations are, since each parameter is part of one in every row. */
+static int is_sure(mlp_weight_region *weights) {
     const mlp_network *net = weights->workspace->network;
     const mlp_kernels *kernels = weights->workspace->needs.kernels;
     double largest_parameter = 0.0;
@@ -160,7 +160,7 @@ mlp_outcome mlp_weights_run(mlp_weight_region *weights, int is_last, int may_be_
         if (is_plain || may_be_sure) weights->update = mlp_update_next(w->needs.kernels, optimizer);
         /* An optimizer's settings may change in the course of an epoch: then no pieces are there. */
         const int has_room = is_plain || w->needs.piece_reals > 0;
-        if (may_be_sure && has_room && mlp_weights_are_sure(weights))
+        if (may_be_sure && has_room && is_sure(weights))
             weights->way = is_plain ? MLP_SURE_TILES : MLP_SURE_PIECES;
     }
     mlp_parallel_for(w->needs.n_threads, w->network->n_layers * w->needs.n_threads, weight_task,

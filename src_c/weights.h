@@ -50,10 +50,6 @@ size_t mlp_weights_piece_reals(const mlp_network *network, const mlp_kernels *ke
  * sure; the products over rows must sum squares then. */
 int mlp_weights_may_be_sure(const mlp_network *network, const mlp_pass *pass);
 
-/* After the rows of the only block: whether weights->update is sure to leave finite parameters and
- * moments, if the loss is finite. */
-int mlp_weights_are_sure(mlp_weight_region *weights);
-
 /* One block, the last one if is_last. may_be_sure: as above, and the loss is finite. An update in
  * passing is yet to be counted. */
 mlp_outcome mlp_weights_run(mlp_weight_region *weights, int is_last, int may_be_sure);
